@@ -1,0 +1,138 @@
+//! What can be said on the command line.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand};
+use multipeer::{Identity, Session, SessionBuilder};
+
+use crate::failure::Failure;
+
+/// Nearby devices find each other and talk: no server, no internet.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Three peers in this process find each other over the loopback interface and talk
+    Demo,
+    /// Talk with everyone who is near
+    Chat(Chat),
+    /// Show who is near
+    Browse(Browse),
+    /// Measure the round trip to a peer
+    Ping(Ping),
+    /// Show the id of this device, and keep it in a file
+    Id,
+}
+
+/// What every command takes.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Common {
+    /// Print one JSON object a line, each with "event" and "at"
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+
+    /// What the session is about; only peers that say the same find each other
+    #[arg(long, global = true, default_value = "multipeer", value_name = "TYPE")]
+    pub(crate) service: String,
+
+    /// The name that others see [default: the user's]
+    #[arg(long, global = true, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+
+    /// Use this network interface only (repeatable)
+    #[arg(
+        long = "interface",
+        global = true,
+        value_name = "NAME",
+        env = "MULTIPEER_INTERFACES",
+        value_delimiter = ','
+    )]
+    pub(crate) interfaces: Vec<String>,
+
+    /// Use this UDP port [default: one that is free]
+    #[arg(long, global = true, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) port: Option<u16>,
+
+    /// Keep the same id: load it from this file, or make one there
+    #[arg(long, global = true, value_name = "FILE", env = "MULTIPEER_IDENTITY")]
+    pub(crate) identity: Option<PathBuf>,
+
+    /// Seconds that a peer whose link died has to come back
+    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 30)]
+    pub(crate) reconnect_window: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Chat {
+    /// Read lines and print lines, also on a terminal
+    #[arg(long)]
+    pub(crate) plain: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Browse {
+    /// Stop after so many seconds [default: go on until interrupted]
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) timeout: Option<f64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Ping {
+    /// The peer's name, its id, or the beginning of its id
+    #[arg(value_name = "NAME|ID")]
+    pub(crate) peer: String,
+
+    /// How many
+    #[arg(short = 'c', long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) count: u32,
+
+    /// Bytes each way
+    #[arg(short = 's', long, default_value_t = 64)]
+    pub(crate) size: usize,
+
+    /// Seconds between two
+    #[arg(short = 'i', long, default_value_t = 0.2)]
+    pub(crate) interval: f64,
+
+    /// In datagrams, which the network may lose
+    #[arg(long)]
+    pub(crate) unreliable: bool,
+
+    /// Seconds to wait for the peer
+    #[arg(long, default_value_t = 10)]
+    pub(crate) wait: u64,
+}
+
+impl Common {
+    /// Settings for a session as the command line wants it.
+    pub(crate) fn session(&self) -> Result<SessionBuilder, Failure> {
+        let mut builder = Session::builder(&self.service, self.display_name())
+            .interfaces(self.interfaces.iter().filter(|name| !name.is_empty()))
+            .reconnect_window(Duration::from_secs(self.reconnect_window));
+        if let Some(port) = self.port {
+            builder = builder.port(port);
+        }
+        if let Some(path) = &self.identity {
+            builder = builder.identity(Identity::load_or_create(path)?);
+        }
+        Ok(builder)
+    }
+
+    /// The name that was given, or who the system says the user is.
+    fn display_name(&self) -> String {
+        let user = || ["USER", "USERNAME", "HOSTNAME"].iter().find_map(|v| std::env::var(v).ok());
+        self.name.clone().or_else(user).unwrap_or_else(|| "someone".to_owned())
+    }
+}
+
+/// A number of seconds from the command line; what is none counts as zero.
+pub(crate) fn seconds(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or_default()
+}

@@ -1,0 +1,43 @@
+//! Why a command failed, and the exit code that says so.
+
+use std::process::ExitCode;
+
+use multipeer::{IdentityError, InviteError, SendError, StartError};
+
+/// A failure: what happened, and what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    #[error(transparent)]
+    Send(#[from] SendError),
+    #[error("could not reach {name}: {error}")]
+    Invite { name: String, error: InviteError },
+    #[error(
+        "no peer {name:?} within {seconds} s: is it running, with the same --service and on the \
+         same network? `multipeer browse` shows who is near"
+    )]
+    NoSuchPeer { name: String, seconds: u64 },
+    #[error("{name:?} stands for {count} peers: give the id instead (`multipeer browse` shows it)")]
+    Ambiguous { name: String, count: usize },
+    #[error("{0}")]
+    Check(String),
+    #[error("could not use the terminal: {0}")]
+    Terminal(#[from] std::io::Error),
+}
+
+impl Failure {
+    /// 1 failed, 3 no such peer in time, 4 refused; 2, usage, is clap's.
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::NoSuchPeer { .. } => 3,
+            Self::Invite {
+                error: InviteError::Declined { .. } | InviteError::Refused { .. },
+                ..
+            } => 4,
+            _ => 1,
+        })
+    }
+}

@@ -1,0 +1,111 @@
+//! What the command prints: lines for people, or one JSON object a line.
+
+use std::{fmt::Display, io::Write, time::Instant};
+
+use multipeer::{Event, Peer};
+use serde_json::{Map, Value, json};
+
+use crate::failure::Failure;
+
+/// Says that a command failed.
+pub(crate) fn failure(failure: &Failure, json: bool) {
+    if json {
+        line(&json!({"event": "error", "message": failure.to_string()}));
+    } else {
+        eprintln!("error: {failure}");
+    }
+}
+
+/// Prints a line. A reader that went away wants no more.
+pub(crate) fn line(text: &impl Display) {
+    let mut output = std::io::stdout().lock();
+    if writeln!(output, "{text}").and_then(|()| output.flush()).is_err() {
+        std::process::exit(0);
+    }
+}
+
+/// A peer as JSON.
+pub(crate) fn peer_json(peer: &Peer) -> Value {
+    json!({"id": peer.id.to_string(), "name": peer.name.as_str()})
+}
+
+/// Writes events as JSON, with the seconds since it was made.
+pub(crate) struct JsonEvents {
+    start: Instant,
+}
+
+impl JsonEvents {
+    pub(crate) fn new() -> Self {
+        Self { start: Instant::now() }
+    }
+
+    /// Prints an event, if it is one that the output knows.
+    pub(crate) fn print(&self, event: &Event) {
+        if let Some(object) = event_json(event) {
+            self.print_object(object);
+        }
+    }
+
+    pub(crate) fn print_object(&self, mut object: Map<String, Value>) {
+        let at = (self.start.elapsed().as_secs_f64() * 1e6).round() / 1e6;
+        object.insert("at".to_owned(), json!(at));
+        line(&Value::Object(object));
+    }
+}
+
+/// An object, from what `json!` makes of one.
+pub(crate) fn object(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(object) => object,
+        _ => Map::new(),
+    }
+}
+
+fn event_json(event: &Event) -> Option<Map<String, Value>> {
+    let value = match event {
+        Event::PeerFound(peer) => with_info("peer_found", peer),
+        Event::PeerUpdated(peer) => with_info("peer_updated", peer),
+        Event::PeerLost(peer) => json!({"event": "peer_lost", "peer": peer_json(peer)}),
+        Event::Connecting(peer) => json!({"event": "connecting", "peer": peer_json(peer)}),
+        Event::PeerConnected(peer) => json!({"event": "connected", "peer": peer_json(peer)}),
+        Event::PeerDisconnected { peer, reason, unconfirmed } => json!({
+            "event": "disconnected",
+            "peer": peer_json(peer),
+            "reason": reason.as_str(),
+            "unconfirmed": unconfirmed.len(),
+        }),
+        Event::Invitation(invitation) => json!({
+            "event": "invitation",
+            "peer": peer_json(invitation.from()),
+            "context": String::from_utf8_lossy(invitation.context()),
+        }),
+        Event::Message { from, data, reliable } => json!({
+            "event": "message",
+            "peer": peer_json(from),
+            "text": String::from_utf8_lossy(data),
+            "reliable": reliable,
+        }),
+        Event::InvitationFailed { peer, error } => json!({
+            "event": "error",
+            "peer": peer_json(peer),
+            "message": error.to_string(),
+        }),
+        Event::DiscoveryProblem(problem) => json!({
+            "event": "error",
+            "message": problem.to_string(),
+        }),
+        _ => return None,
+    };
+    Some(object(value))
+}
+
+fn with_info(event: &str, peer: &Peer) -> Value {
+    let info: Map<String, Value> =
+        peer.info.iter().map(|(key, value)| (key.to_owned(), json!(value))).collect();
+    json!({"event": event, "peer": peer_json(peer), "info": info})
+}
+
+/// What came over the network, without anything that would steer a terminal.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}

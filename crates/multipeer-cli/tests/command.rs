@@ -1,0 +1,91 @@
+//! The command as a person or a script uses it. Whatever needs a network is in the lab.
+
+// Helpers of tests fail by panicking, as tests do.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::{
+    collections::BTreeSet,
+    process::{Command, Output},
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+fn multipeer(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_multipeer"))
+        .args(arguments)
+        .env("MULTIPEER_INTERFACES", "lo")
+        .env_remove("MULTIPEER_IDENTITY")
+        .output()
+        .unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn the_demo_shows_three_peers_that_talk_and_ends_soon() {
+    let start = Instant::now();
+    let output = multipeer(&["demo"]);
+    let shown = text(&output.stdout);
+    assert!(output.status.success(), "{shown}{}", text(&output.stderr));
+    assert!(start.elapsed() < Duration::from_secs(15));
+    for words in ["Alice  is connected with Bob", "hears Carol: hello from Carol", "p50", "p99"] {
+        assert!(shown.contains(words), "{shown}");
+    }
+}
+
+#[test]
+fn json_is_one_object_a_line_with_the_documented_fields() {
+    let output = multipeer(&["demo", "--json"]);
+    let mut events = BTreeSet::new();
+    for line in text(&output.stdout).lines() {
+        let value: Value = serde_json::from_str(line).unwrap();
+        let event = value["event"].as_str().unwrap().to_owned();
+        assert!(value["at"].as_f64().unwrap() >= 0.0, "{line}");
+        if ["peer_found", "connected", "message"].contains(&event.as_str()) {
+            assert_eq!(value["peer"]["id"].as_str().unwrap().len(), 64, "{line}");
+            assert!(value["peer"]["name"].is_string(), "{line}");
+        }
+        events.insert(event);
+    }
+    for event in ["peer_found", "connected", "message", "ping"] {
+        assert!(events.contains(event), "{event} is not among {events:?}");
+    }
+}
+
+#[test]
+fn an_identity_in_a_file_stays_and_one_that_others_can_read_is_refused() {
+    let path = std::env::temp_dir().join(format!("multipeer-id-{}", std::process::id()));
+    let file = path.to_str().unwrap();
+    let first = multipeer(&["id", "--identity", file]);
+    let second = multipeer(&["id", "--identity", file]);
+    assert_eq!(first.stdout, second.stdout);
+    assert_eq!(text(&first.stdout).trim().len(), 64);
+    // What is printed is public, what is kept is not.
+    assert_ne!(text(&first.stdout).trim(), std::fs::read_to_string(&path).unwrap().trim());
+    assert_ne!(multipeer(&["id"]).stdout, multipeer(&["id"]).stdout);
+
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o644)).unwrap();
+        let refused = multipeer(&["id", "--identity", file]);
+        assert_eq!(refused.status.code(), Some(1));
+        assert!(text(&refused.stderr).contains("chmod 600"), "{}", text(&refused.stderr));
+    }
+    std::fs::remove_file(&path).unwrap();
+}
+
+#[test]
+fn wrong_input_is_answered_with_the_rule_and_the_value() {
+    let output = multipeer(&["browse", "--timeout", "0", "--service", "No_Such"]);
+    assert_eq!(output.status.code(), Some(1));
+    let error = text(&output.stderr);
+    assert!(error.contains("RFC 6335") && error.contains("No_Such"), "{error}");
+    let output = multipeer(&["browse", "--json", "--timeout", "0", "--name", ""]);
+    let error: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(error["event"], "error");
+    assert!(error["message"].as_str().unwrap().contains("must not be empty"));
+}

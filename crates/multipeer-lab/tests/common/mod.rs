@@ -1,0 +1,49 @@
+//! The command under test on a host of the lab, and what it prints.
+
+// Each test file uses a part of it; clippy takes a helper for something else than a test.
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::panic)]
+
+use std::{path::PathBuf, time::Duration};
+
+use multipeer_lab::{Host, Program};
+use serde_json::Value;
+
+/// How long anything may take before a scene fails.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The command under test, which cargo builds beside the tests of this package: `.ci/run` and
+/// `cargo xtask test` build it first.
+pub fn multipeer() -> String {
+    let mut path = std::env::current_exe().unwrap();
+    path.pop();
+    if path.ends_with("deps") {
+        path.pop();
+    }
+    let program: PathBuf = path.join("multipeer");
+    assert!(
+        program.exists(),
+        "{} is missing: run `cargo build` for the same profile first",
+        program.display()
+    );
+    program.to_str().unwrap().to_owned()
+}
+
+pub fn chat(host: &Host, name: &str) -> Program {
+    let arguments = ["chat", "--json", "--name", name, "--reconnect-window", "3"];
+    host.spawn(&multipeer(), &arguments).unwrap()
+}
+
+pub fn is(value: &Value, event: &str, name: &str) -> bool {
+    value["event"] == event && value["peer"]["name"] == name
+}
+
+pub fn wait(program: &mut Program, event: &str, name: &str) -> Value {
+    program.wait_json(&format!("{event} {name}"), PATIENCE, |value| {
+        is(value, event, name).then(|| value.clone())
+    })
+}
+
+pub fn count(lines: &[String], event: &str, name: &str) -> usize {
+    let values = lines.iter().filter_map(|line| serde_json::from_str(line).ok());
+    values.filter(|value: &Value| is(value, event, name)).count()
+}

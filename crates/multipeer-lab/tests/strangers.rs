@@ -1,0 +1,112 @@
+//! Discovery among strangers: Avahi sees what multipeer announces, and multipeer what Avahi does.
+
+// Helpers of tests fail by panicking, as tests do.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use common::{PATIENCE, chat, count, is, multipeer, wait};
+use multipeer_lab::{Host, Program, run_in_lab};
+
+/// A system bus of its own, and Avahi on it.
+const AVAHI: &str = r#"
+set -e
+folder=$(mktemp -d -p /run)
+cat > $folder/bus.conf <<END
+<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS Bus Configuration 1.0//EN"
+ "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig>
+  <type>system</type>
+  <listen>unix:path=/run/avahi-bus</listen>
+  <auth>EXTERNAL</auth>
+  <policy context="default">
+    <allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/><allow own="*"/>
+  </policy>
+</busconfig>
+END
+printf '[server]\nuse-ipv6=yes\nallow-interfaces=eth0\n[publish]\npublish-workstation=no\n' > $folder/avahi.conf
+dbus-daemon --config-file=$folder/bus.conf --nofork --nopidfile &
+while [ ! -S /run/avahi-bus ]; do sleep 0.05; done
+export DBUS_SYSTEM_BUS_ADDRESS=unix:path=/run/avahi-bus
+mkdir -p /run/avahi-daemon
+avahi-daemon --no-drop-root --no-chroot --no-rlimits --no-proc-title -f $folder/avahi.conf &
+until avahi-browse --all --terminate > /dev/null 2>&1; do sleep 0.1; done
+"#;
+
+/// Whether these programs are there; a test that lacks one says so.
+fn available(programs: &[&str]) -> bool {
+    let missing = programs.iter().find(|program| {
+        let found = std::process::Command::new("which").arg(program).output();
+        !found.is_ok_and(|output| output.status.success())
+    });
+    if let Some(program) = missing {
+        assert!(std::env::var_os("MULTIPEER_LAB").is_none(), "{program} is required");
+        println!("SKIPPED: {program} is not installed");
+    }
+    missing.is_none()
+}
+
+fn with_avahi(host: &Host, script: &str) -> Program {
+    host.spawn("sh", &["-c", &format!("{AVAHI}\n{script}")]).unwrap()
+}
+
+#[test]
+fn avahi_sees_the_announcement_with_its_info() {
+    if !available(&["avahi-daemon", "avahi-browse", "dbus-daemon"]) {
+        return;
+    }
+    run_in_lab("avahi_sees_the_announcement_with_its_info", |mut lab| {
+        let network = lab.network().unwrap();
+        let (a, b) = (lab.host_on(network).unwrap(), lab.host_on(network).unwrap());
+        let mut alice = a.spawn(&multipeer(), &["chat", "--json", "--name", "Zoë Ä."]).unwrap();
+        let browse = "while :; do avahi-browse -rpt _multipeer._udp; sleep 0.5; done";
+        let mut avahi = with_avahi(&b, browse);
+        let deadline = Instant::now() + PATIENCE;
+        let line = loop {
+            let lines = avahi.all_lines(Duration::from_millis(500));
+            let resolved = |line: &&String| line.starts_with('=') && line.contains("\"_v=1\"");
+            if let Some(line) = lines.iter().find(resolved) {
+                break line.clone();
+            }
+            assert!(Instant::now() < deadline, "Avahi saw nothing: {lines:#?}");
+        };
+        assert!(line.contains("_multipeer._udp"), "{line}");
+        assert!(line.contains(&a.address()) || line.contains("fe80"), "{line}");
+        assert!(line.contains("\"_id="), "{line}");
+        assert!(line.contains("_name=Zo"), "{line}");
+        alice.type_line("/quit");
+        assert_eq!(alice.wait(), Some(0));
+    });
+}
+
+#[test]
+fn a_service_that_avahi_publishes_is_reported_and_fails_with_a_reason() {
+    if !available(&["avahi-daemon", "avahi-publish-service", "dbus-daemon"]) {
+        return;
+    }
+    let test = "a_service_that_avahi_publishes_is_reported_and_fails_with_a_reason";
+    run_in_lab(test, |mut lab| {
+        let network = lab.network().unwrap();
+        let (a, b) = (lab.host_on(network).unwrap(), lab.host_on(network).unwrap());
+        let mut alice = chat(&a, "Alice");
+        let id = "ab".repeat(32);
+        let _avahi = with_avahi(
+            &b,
+            &format!(
+                "avahi-publish-service Rubbish _multipeer._udp 4242 _v=1 _id=nonsense &\n\
+                 avahi-publish-service Ghost _multipeer._udp 4242 _v=1 _id={id} _name=Ghost"
+            ),
+        );
+        let found = wait(&mut alice, "peer_found", "Ghost");
+        assert_eq!(found["peer"]["id"], id);
+        let error = alice.wait_json("the failure", PATIENCE, |value| {
+            is(value, "error", "Ghost").then(|| value["message"].as_str().unwrap().to_owned())
+        });
+        assert!(error.contains("could not be reached"), "{error}");
+        let lines = alice.all_lines(Duration::from_secs(1));
+        assert_eq!(count(&lines, "peer_found", "Ghost"), 1);
+        assert!(!lines.iter().any(|line| line.contains("Rubbish")), "{lines:#?}");
+    });
+}

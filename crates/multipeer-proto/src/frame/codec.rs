@@ -1,0 +1,169 @@
+//! How the parts of a frame are written in CBOR, and the limits that they are held to when read.
+
+use std::net::{IpAddr, SocketAddr};
+
+use bytes::Bytes;
+use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode, encode::Write};
+
+use super::Frame;
+use crate::{
+    limits::{MAX_ADDRESSES, MAX_CONTEXT_BYTES, MAX_MEMBERS_PER_FRAME, MAX_TEXT_BYTES},
+    name::{DiscoveryInfo, DisplayName, ServiceType},
+};
+
+pub(super) fn to_cbor(body: &impl Encode<()>) -> Vec<u8> {
+    match minicbor::to_vec(body) {
+        Ok(bytes) => bytes,
+        // Writing into a vector has no way to fail, and no `Encode` here makes an error.
+        Err(never) => unreachable!("{never}"),
+    }
+}
+
+pub(super) fn from_cbor<'b, T: Decode<'b, ()>>(body: &'b [u8]) -> Result<T, String> {
+    let mut decoder = Decoder::new(body);
+    let value = decoder.decode().map_err(|error| error.to_string())?;
+    if decoder.position() == body.len() {
+        Ok(value)
+    } else {
+        Err(format!("{} bytes too many", body.len() - decoder.position()))
+    }
+}
+
+/// What the shape of the frame does not limit by itself.
+pub(super) fn check_lengths(frame: &Frame) -> Result<(), &'static str> {
+    let addresses_fit = |addresses: &[SocketAddr]| addresses.len() <= MAX_ADDRESSES;
+    let fits = match frame {
+        Frame::Hello(hello) => return check_versions(hello.min_version, hello.version),
+        Frame::Invite(invite) => invite.context.len() <= MAX_CONTEXT_BYTES,
+        Frame::Decline(decline) => decline.text.len() <= MAX_TEXT_BYTES,
+        Frame::Goodbye(goodbye) => goodbye.text.len() <= MAX_TEXT_BYTES,
+        Frame::Join(join) => addresses_fit(&join.addresses),
+        Frame::Introduce(introduce) => addresses_fit(&introduce.member.addresses),
+        Frame::Members(list) => {
+            list.members.len() <= MAX_MEMBERS_PER_FRAME
+                && list.members.iter().all(|member| addresses_fit(&member.addresses))
+        }
+        Frame::Accept(_)
+        | Frame::Cancel(_)
+        | Frame::Digest(_)
+        | Frame::Confirm(_)
+        | Frame::Ping(_)
+        | Frame::Pong(_) => true,
+    };
+    if fits { Ok(()) } else { Err("a field is longer than it may be") }
+}
+
+fn check_versions(oldest: u16, newest: u16) -> Result<(), &'static str> {
+    if oldest <= newest { Ok(()) } else { Err("the oldest version is newer than the newest") }
+}
+
+/// Bytes of any length as a CBOR byte string.
+pub(super) mod blob {
+    use minicbor::{decode::Error as DecodeError, encode::Error as EncodeError};
+
+    use super::{Bytes, Decoder, Encoder, Write};
+
+    pub(in crate::frame) fn encode<C, W: Write>(
+        bytes: &Bytes,
+        e: &mut Encoder<W>,
+        _: &mut C,
+    ) -> Result<(), EncodeError<W::Error>> {
+        e.bytes(bytes)?.ok()
+    }
+
+    pub(in crate::frame) fn decode<C>(
+        d: &mut Decoder<'_>,
+        _: &mut C,
+    ) -> Result<Bytes, DecodeError> {
+        d.bytes().map(Bytes::copy_from_slice)
+    }
+}
+
+/// Socket addresses as byte strings: 4 or 16 bytes of address, then 2 of port, all big endian.
+pub(super) mod addresses {
+    use minicbor::{decode::Error as DecodeError, encode::Error as EncodeError};
+
+    use super::{Decoder, Encoder, IpAddr, SocketAddr, Write};
+
+    pub(in crate::frame) fn encode<C, W: Write>(
+        addresses: &[SocketAddr],
+        e: &mut Encoder<W>,
+        _: &mut C,
+    ) -> Result<(), EncodeError<W::Error>> {
+        e.array(addresses.len() as u64)?;
+        for address in addresses {
+            let mut bytes = match address.ip() {
+                IpAddr::V4(ip) => ip.octets().to_vec(),
+                IpAddr::V6(ip) => ip.octets().to_vec(),
+            };
+            bytes.extend_from_slice(&address.port().to_be_bytes());
+            e.bytes(&bytes)?;
+        }
+        Ok(())
+    }
+
+    pub(in crate::frame) fn decode<C>(
+        d: &mut Decoder<'_>,
+        _: &mut C,
+    ) -> Result<Vec<SocketAddr>, DecodeError> {
+        let mut addresses = Vec::new();
+        for bytes in d.array_iter::<&minicbor::bytes::ByteSlice>()? {
+            let bytes: &[u8] = bytes?;
+            let (ip, port) = bytes.split_last_chunk::<2>().unwrap_or((&[], &[0, 0]));
+            let ip = if let Ok(octets) = <[u8; 4]>::try_from(ip) {
+                IpAddr::from(octets)
+            } else if let Ok(octets) = <[u8; 16]>::try_from(ip) {
+                IpAddr::from(octets)
+            } else {
+                return Err(DecodeError::message("an address has 6 or 18 bytes"));
+            };
+            addresses.push(SocketAddr::new(ip, u16::from_be_bytes(*port)));
+        }
+        Ok(addresses)
+    }
+}
+
+/// A checked name as a CBOR text string.
+macro_rules! checked_text {
+    ($type:ty) => {
+        impl<C> Encode<C> for $type {
+            fn encode<W: Write>(
+                &self,
+                e: &mut Encoder<W>,
+                _: &mut C,
+            ) -> Result<(), encode::Error<W::Error>> {
+                e.str(self.as_str())?.ok()
+            }
+        }
+
+        impl<'b, C> Decode<'b, C> for $type {
+            fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, decode::Error> {
+                Self::new(d.str()?).map_err(|error| decode::Error::message(error))
+            }
+        }
+    };
+}
+
+checked_text!(DisplayName);
+checked_text!(ServiceType);
+
+impl<C> Encode<C> for DiscoveryInfo {
+    fn encode<W: Write>(
+        &self,
+        e: &mut Encoder<W>,
+        _: &mut C,
+    ) -> Result<(), encode::Error<W::Error>> {
+        e.map(self.iter().count() as u64)?;
+        for (key, value) in self.iter() {
+            e.str(key)?.str(value)?;
+        }
+        Ok(())
+    }
+}
+
+impl<'b, C> Decode<'b, C> for DiscoveryInfo {
+    fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, decode::Error> {
+        let pairs: Vec<(&str, &str)> = d.map_iter()?.collect::<Result<_, _>>()?;
+        Self::new(pairs).map_err(decode::Error::message)
+    }
+}

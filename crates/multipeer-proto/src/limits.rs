@@ -1,0 +1,94 @@
+//! Every limit of the protocol, in one place: its unit, and why it is what it is.
+//!
+//! A limit that both sides must agree on is part of the wire protocol and stands in
+//! docs/protocol.md too; the others are this implementation's own choice.
+
+use std::time::Duration;
+
+/// The newest version of the protocol that this crate speaks.
+pub const VERSION: u16 = 1;
+/// The oldest version of the protocol that this crate speaks.
+pub const MIN_VERSION: u16 = 1;
+
+/// Bytes in a display name. An instance name in DNS-SD is one label of at most 63 bytes
+/// (RFC 6763, section 4.1.1); a display name is held to the same so that it always fits a screen.
+pub const MAX_DISPLAY_NAME_BYTES: usize = 63;
+/// Characters in a service type (RFC 6335, section 5.1).
+pub const MAX_SERVICE_TYPE_CHARS: usize = 15;
+/// Bytes in one pair of discovery info, `key=value`: a TXT string's length is one byte
+/// (RFC 6763, section 6.1).
+pub const MAX_INFO_PAIR_BYTES: usize = 255;
+/// Bytes in a key of discovery info. RFC 6763, section 6.4 asks for 9 or fewer; 32 is lenient.
+pub const MAX_INFO_KEY_BYTES: usize = 32;
+/// Bytes in all discovery info, so that a record fits one Ethernet packet
+/// (RFC 6763, section 6.2: at most 1300).
+pub const MAX_INFO_BYTES: usize = 1300;
+
+/// Bytes in the body of one control frame. The largest honest one is an invitation with its
+/// whole context.
+pub const MAX_FRAME_BYTES: usize = MAX_CONTEXT_BYTES + 1024;
+/// Bytes of context in an invitation.
+pub const MAX_CONTEXT_BYTES: usize = 64 * 1024;
+/// Bytes in the human-readable text of a refusal or a goodbye.
+pub const MAX_TEXT_BYTES: usize = 256;
+/// Addresses of one peer that are told to others, or kept.
+pub const MAX_ADDRESSES: usize = 16;
+/// Members named in one `Members` frame; a longer list is sent in several.
+pub const MAX_MEMBERS_PER_FRAME: usize = 32;
+
+/// Bytes in one reliable message, unless the session is told otherwise.
+pub const DEFAULT_MAX_MESSAGE_BYTES: usize = 16 * 1024 * 1024;
+/// Bytes that a message costs its queue beyond its own: the queue's entry and the allocation.
+/// Without it a million empty messages would be free.
+pub const MESSAGE_OVERHEAD_BYTES: usize = 64;
+/// Bytes of reliable messages that may wait for confirmation by one peer. Several round trips
+/// of a gigabit link, and small enough that 64 slow peers cost 256 MiB at the worst.
+pub const OUTBOX_BYTES: usize = 4 * 1024 * 1024;
+/// Received bytes after which a confirmation is due at once: an eighth of the outbox, so that a
+/// fast sender never stands still for want of one.
+pub const CONFIRM_BYTES: usize = OUTBOX_BYTES / 8;
+/// Time after which a confirmation is due however little was received.
+pub const CONFIRM_DELAY: Duration = Duration::from_millis(25);
+
+/// Other peers in one session, unless the session is told otherwise.
+pub const DEFAULT_MAX_PEERS: usize = 64;
+/// Peers that are near, at most: what does not fit is not listed.
+pub const MAX_NEARBY: usize = 1024;
+/// Links that are not part of the session yet, at most, from whomever. A link costs about
+/// 105 KiB in the transport.
+pub const MAX_PENDING_LINKS: usize = 64;
+/// Invitations in either direction that wait for an answer, at most.
+pub const MAX_INVITATIONS: usize = 64;
+/// Peers that left or timed out and are remembered, so that late news of them is understood.
+pub const MAX_FORMER: usize = 1024;
+
+/// Time for a link from its start until the other side has said hello.
+pub const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time for a link that said hello until it is used for something: an invitation, or a join.
+pub const IDLE_LINK_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time that an invited peer has to answer, unless the invitation says otherwise.
+pub const DEFAULT_INVITE_TIMEOUT: Duration = Duration::from_secs(30);
+/// The longest time that an invitation can ask for.
+pub const MAX_INVITE_TIMEOUT: Duration = Duration::from_hours(1);
+/// Time for a member that was introduced to be reached; after it the attempt is given up until
+/// the next introduction.
+pub const INTRODUCTION_TIMEOUT: Duration = Duration::from_secs(15);
+/// Time that the peer with the larger id leaves to the other before it dials too. Both dialling
+/// at once costs a link that is thrown away.
+pub const DIAL_HEAD_START: Duration = Duration::from_millis(500);
+/// Time that a member whose link died has to come back, unless the session is told otherwise.
+pub const DEFAULT_RECONNECT_WINDOW: Duration = Duration::from_secs(30);
+/// The first pause between two attempts to dial; it doubles up to [`MAX_DIAL_BACKOFF`].
+pub const MIN_DIAL_BACKOFF: Duration = Duration::from_millis(200);
+/// The longest pause between two attempts to dial.
+pub const MAX_DIAL_BACKOFF: Duration = Duration::from_secs(5);
+/// Time for one attempt to dial. The transport has its own, longer limit.
+pub const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time between a hint that a peer is gone and the report, in which it may be heard again.
+pub const LOST_GRACE: Duration = Duration::from_secs(1);
+/// Pause after a change of membership before it is compared with a neighbour's.
+pub const DIGEST_DELAY: Duration = Duration::from_secs(1);
+/// Pause between two comparisons of membership with a neighbour when nothing changes.
+pub const DIGEST_INTERVAL: Duration = Duration::from_secs(10);
+/// Time that a session which leaves waits for its messages to be confirmed.
+pub const LEAVE_TIMEOUT: Duration = Duration::from_secs(3);

@@ -1,0 +1,363 @@
+//! The state machine of one peer in a session.
+
+mod dialling;
+mod invitations;
+mod io;
+mod links;
+mod members;
+mod nearby;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+
+pub use self::io::{
+    Command, Config, Direction, DisconnectReason, Event, Input, InviteError, Joining, Output,
+    PeerInfo, Statistics,
+};
+use self::{
+    dialling::Dial,
+    invitations::{Incoming, Outgoing},
+    links::Link,
+    members::{Former, Member},
+    nearby::Nearby,
+};
+use crate::{
+    announcement::Announcement,
+    frame::{Confirm, Echo, Frame, GoodbyeReason},
+    id::{InvitationId, LinkId, LinkRef, PeerId},
+    limits::{DIGEST_INTERVAL, LEAVE_TIMEOUT, MAX_ADDRESSES},
+    name::DiscoveryInfo,
+    time::Timestamp,
+};
+
+/// The state machine of one peer.
+///
+/// - **Inputs**: [`handle`](Self::handle) takes everything that happens, with its moment.
+/// - **Outputs**: [`poll`](Self::poll) gives what is to be done; take all of it after every input.
+/// - **Time**: hand in [`Input::Tick`] at the latest at [`poll_timeout`](Self::poll_timeout).
+/// - **Getters** change nothing.
+///
+/// Handed the same inputs, it gives the same outputs.
+#[derive(Debug)]
+pub struct Session {
+    config: Config,
+    outputs: VecDeque<Output>,
+    links: BTreeMap<LinkId, Link>,
+    /// The latest link to each peer that is known to be dead, for the next hello.
+    gone: BTreeMap<PeerId, LinkRef>,
+    members: BTreeMap<PeerId, Member>,
+    former: BTreeMap<PeerId, Former>,
+    dials: BTreeMap<PeerId, Dial>,
+    /// The number of the latest attempt to dial anyone.
+    attempts: u64,
+    outgoing: BTreeMap<InvitationId, Outgoing>,
+    incoming: BTreeMap<(PeerId, InvitationId), Incoming>,
+    /// The number of the latest invitation that the session sent by itself. They count down from
+    /// the top, so that they never meet the application's.
+    automatic_invitations: u64,
+    nearby: BTreeMap<PeerId, Nearby>,
+    looking: bool,
+    own_addresses: Vec<SocketAddr>,
+    digest_at: Option<Timestamp>,
+    phase: Phase,
+    statistics: Statistics,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Running,
+    /// Waits until what was sent is confirmed, at most until this moment.
+    Leaving(Timestamp),
+    Over,
+}
+
+impl Session {
+    /// A session that neither looks nor has anyone in it yet.
+    pub fn new(config: Config) -> Self {
+        Self {
+            config,
+            outputs: VecDeque::new(),
+            links: BTreeMap::new(),
+            gone: BTreeMap::new(),
+            members: BTreeMap::new(),
+            former: BTreeMap::new(),
+            dials: BTreeMap::new(),
+            attempts: 0,
+            outgoing: BTreeMap::new(),
+            incoming: BTreeMap::new(),
+            automatic_invitations: u64::MAX,
+            nearby: BTreeMap::new(),
+            looking: false,
+            own_addresses: Vec::new(),
+            digest_at: None,
+            phase: Phase::Running,
+            statistics: Statistics::default(),
+        }
+    }
+
+    /// Takes what happened at `now`. Moments must not go back.
+    pub fn handle(&mut self, now: Timestamp, input: Input) {
+        if self.phase == Phase::Over {
+            if let Input::LinkUp { link, .. } = input {
+                self.close_link(link, GoodbyeReason::Left, String::new());
+            }
+            return;
+        }
+        match input {
+            Input::Command(command) => self.handle_command(now, command),
+            Input::LinkUp { link, peer, direction, remote } => {
+                self.handle_link_up(now, link, peer, direction, remote);
+            }
+            Input::LinkDown { link } => self.handle_link_down(now, link),
+            Input::DialFailed { peer, attempt, error } => {
+                self.handle_dial_failed(now, peer, attempt, &error);
+            }
+            Input::Frame { link, frame } => self.handle_frame(now, link, frame),
+            Input::Misbehaved { link, error } => self.misbehaved(now, link, &error),
+            Input::Arrived { peer, received } => self.handle_arrived(peer, received),
+            Input::Drained { peer } => self.handle_drained(now, peer),
+            Input::Discovered { announcement, addresses } => {
+                self.handle_discovered(now, announcement, &addresses);
+            }
+            Input::Lost { peer } => self.handle_lost(now, peer),
+            Input::OwnAddresses(mut addresses) => {
+                addresses.truncate(MAX_ADDRESSES);
+                self.own_addresses = addresses;
+            }
+            Input::Tick => {}
+        }
+        self.advance(now);
+    }
+
+    /// The next thing to do, if there is one.
+    pub fn poll(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When to come back with [`Input::Tick`], if nothing happens before.
+    pub fn poll_timeout(&self) -> Option<Timestamp> {
+        let leaving = match self.phase {
+            Phase::Over => return None,
+            Phase::Leaving(deadline) => Some(deadline),
+            Phase::Running => None,
+        };
+        [
+            leaving,
+            self.digest_at,
+            self.links_timeout(),
+            self.dials_timeout(),
+            self.invitations_timeout(),
+            self.members_timeout(),
+            self.nearby_timeout(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// This peer.
+    pub fn id(&self) -> PeerId {
+        self.config.id
+    }
+
+    /// The peers in the session, this one not among them.
+    pub fn peers(&self) -> impl Iterator<Item = PeerInfo> {
+        self.members
+            .iter()
+            .filter(|(_, member)| member.connected)
+            .map(|(&id, member)| member.info(id))
+    }
+
+    /// The peers that are near, as far as they have been reported.
+    pub fn nearby(&self) -> impl Iterator<Item = PeerInfo> {
+        self.nearby.values().filter_map(|nearby| nearby.reported.as_ref().map(PeerInfo::from))
+    }
+
+    /// What is known of a peer: as a member, or as one that is near.
+    pub fn known(&self, peer: PeerId) -> Option<PeerInfo> {
+        let member = self.members.get(&peer).filter(|member| member.connected);
+        let nearby = || self.nearby.get(&peer)?.reported.as_ref().map(PeerInfo::from);
+        member.map(|member| member.info(peer)).or_else(nearby)
+    }
+
+    /// Why an invitation that was just commanded cannot even begin. Ask before the outputs are
+    /// polled.
+    pub fn refused_invitation(&self, asked: InvitationId) -> Option<InviteError> {
+        self.outputs.iter().find_map(|output| match output {
+            Output::InviteAnswered { invitation, result: Err(error) } if *invitation == asked => {
+                Some(error.clone())
+            }
+            _ => None,
+        })
+    }
+
+    /// What went wrong so far.
+    pub fn statistics(&self) -> Statistics {
+        self.statistics
+    }
+
+    /// The link that carries a peer's messages, as both ends name it.
+    pub fn attached_link(&self, peer: PeerId) -> Option<LinkRef> {
+        let member = self.members.get(&peer)?;
+        self.links.get(&member.attached?)?.reference
+    }
+
+    /// How many links, members, dials, invitations and nearby peers are kept: all of it bounded.
+    pub fn table_sizes(&self) -> [usize; 7] {
+        [
+            self.links.len(),
+            self.gone.len(),
+            self.members.len(),
+            self.former.len(),
+            self.dials.len(),
+            self.outgoing.len() + self.incoming.len(),
+            self.nearby.len(),
+        ]
+    }
+
+    fn handle_command(&mut self, now: Timestamp, command: Command) {
+        match command {
+            Command::Invite { invitation, peer, context, timeout } => {
+                self.invite(now, invitation, peer, context, timeout);
+            }
+            Command::CancelInvite { invitation } => self.cancel_invite(now, invitation),
+            Command::AnswerInvitation { peer, invitation, decline } => {
+                self.answer_invitation(now, peer, invitation, decline);
+            }
+            Command::StartLooking => self.start_looking(now),
+            Command::StopLooking => self.stop_looking(),
+            Command::SetInfo(info) => self.set_info(info),
+            Command::Ping { peer, token, padding } => {
+                if let Some(link) = self.attached(peer) {
+                    self.send(link, Frame::Ping(Echo { token, padding }));
+                }
+            }
+            Command::Leave => self.leave(now),
+        }
+    }
+
+    /// Does whatever is due at `now`.
+    fn advance(&mut self, now: Timestamp) {
+        if let Phase::Leaving(deadline) = self.phase
+            && (deadline <= now || self.members.values().all(|member| !member.draining))
+        {
+            self.finish_leaving(now);
+            return;
+        }
+        self.expire_links(now);
+        self.expire_invitations(now);
+        self.expire_members(now);
+        self.expire_nearby(now);
+        self.start_dials(now);
+        self.compare_memberships(now);
+    }
+
+    fn leave(&mut self, now: Timestamp) {
+        if self.phase != Phase::Running {
+            return;
+        }
+        self.phase = Phase::Leaving(now + LEAVE_TIMEOUT);
+        self.stop_looking();
+        self.dials.clear();
+        for invitation in self.outgoing.keys().copied().collect::<Vec<_>>() {
+            self.end_outgoing(now, invitation, Err(InviteError::SessionOver));
+        }
+        for (&peer, member) in &mut self.members {
+            if member.attached.is_some() {
+                member.draining = true;
+                self.outputs.push_back(Output::Drain { peer });
+            }
+        }
+    }
+
+    fn handle_drained(&mut self, now: Timestamp, peer: PeerId) {
+        if let Some(member) = self.members.get_mut(&peer)
+            && member.draining
+        {
+            member.draining = false;
+            self.disconnect(now, peer, DisconnectReason::Local, GoodbyeReason::Left, "");
+        }
+    }
+
+    fn finish_leaving(&mut self, now: Timestamp) {
+        for peer in self.members.keys().copied().collect::<Vec<_>>() {
+            self.disconnect(now, peer, DisconnectReason::Local, GoodbyeReason::Left, "");
+        }
+        for link in self.links.keys().copied().collect::<Vec<_>>() {
+            self.close_link(link, GoodbyeReason::Left, String::new());
+        }
+        self.phase = Phase::Over;
+        self.outputs.push_back(Output::Left);
+    }
+
+    fn set_info(&mut self, info: DiscoveryInfo) {
+        self.config.info = info;
+        if self.looking {
+            self.outputs.push_back(Output::Announce(self.announcement()));
+        }
+    }
+
+    fn announcement(&self) -> Announcement {
+        Announcement {
+            peer: self.config.id,
+            name: self.config.name.clone(),
+            info: self.config.info.clone(),
+        }
+    }
+
+    fn handle_arrived(&mut self, peer: PeerId, received: u64) {
+        if let Some(member) = self.members.get_mut(&peer)
+            && member.connected
+        {
+            member.received = received;
+            if let Some(link) = member.attached {
+                self.send(link, Frame::Confirm(Confirm { received }));
+            }
+        }
+    }
+
+    fn send(&mut self, link: LinkId, frame: Frame) {
+        self.outputs.push_back(Output::SendFrame { link, frame });
+    }
+
+    fn event(&mut self, event: Event) {
+        self.outputs.push_back(Output::Event(event));
+    }
+
+    /// The link that carries the peer's messages, if there is one.
+    fn attached(&self, peer: PeerId) -> Option<LinkId> {
+        self.members.get(&peer)?.attached
+    }
+
+    /// Whether this peer leaves the first word to the other one.
+    fn yields_to(&self, peer: PeerId) -> bool {
+        peer < self.config.id
+    }
+
+    /// A number that spreads what many peers would otherwise do at the same moment. It needs no
+    /// secret, only to differ from pair to pair and from time to time.
+    fn spread(&self, peer: PeerId, round: u64) -> u64 {
+        let seed = self.config.incarnation ^ round.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let bytes = self.config.id.as_bytes().iter().chain(peer.as_bytes());
+        // FNV-1a.
+        bytes.fold(seed ^ 0xcbf2_9ce4_8422_2325, |hash, &byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        })
+    }
+
+    /// Membership changed: compare with a neighbour soon.
+    fn membership_changed(&mut self, now: Timestamp) {
+        let due = now + crate::limits::DIGEST_DELAY;
+        self.digest_at = Some(self.digest_at.map_or(due, |at| at.min(due)));
+    }
+
+    fn compare_memberships(&mut self, now: Timestamp) {
+        if self.digest_at.is_some_and(|at| at <= now) {
+            self.send_digest(now);
+            let anyone = self.members.values().any(|member| member.connected);
+            self.digest_at = anyone.then_some(now + DIGEST_INTERVAL);
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Whom to dial, and when.
+
+use std::{net::SocketAddr, time::Duration};
+
+use super::{Event, InviteError, Output, Phase, Session};
+use crate::{
+    id::PeerId,
+    limits::{DIAL_HEAD_START, MAX_ADDRESSES, MAX_DIAL_BACKOFF, MIN_DIAL_BACKOFF},
+    time::Timestamp,
+};
+
+#[derive(Debug)]
+pub(super) struct Dial {
+    in_progress: Option<u64>,
+    next_at: Timestamp,
+    failures: u32,
+}
+
+impl Session {
+    /// Begins every dial that is due: to members without a link, and to the invited.
+    pub(super) fn start_dials(&mut self, now: Timestamp) {
+        if self.phase != Phase::Running {
+            return;
+        }
+        let wanted = self.peers_to_dial();
+        self.dials.retain(|peer, dial| dial.in_progress.is_some() || wanted.contains(peer));
+        for peer in wanted {
+            // An invitation cannot wait for the other side, which may not want anything yet.
+            let head_start = if self.yields_to(peer) && !self.has_outgoing(peer) {
+                DIAL_HEAD_START
+            } else {
+                Duration::ZERO
+            };
+            let dial = self.dials.entry(peer).or_insert(Dial {
+                in_progress: None,
+                next_at: now + head_start,
+                failures: 0,
+            });
+            if dial.in_progress.is_none() && dial.next_at <= now {
+                self.dial(now, peer);
+            }
+        }
+    }
+
+    fn peers_to_dial(&self) -> Vec<PeerId> {
+        let members = self.members.iter().filter(|(_, member)| member.attached.is_none());
+        let invited = self.outgoing.values().map(|outgoing| outgoing.peer);
+        let mut wanted: Vec<PeerId> = members.map(|(&peer, _)| peer).chain(invited).collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        wanted.retain(|&peer| !self.has_link(peer));
+        wanted
+    }
+
+    fn dial(&mut self, now: Timestamp, peer: PeerId) {
+        let addresses = self.addresses_of(peer);
+        if addresses.is_empty() {
+            let error = "no address of it is known".to_owned();
+            self.fail_invitations(now, peer, &InviteError::Unreachable { error });
+            self.back_off(now, peer);
+            return;
+        }
+        self.attempts += 1;
+        let attempt = self.attempts;
+        if let Some(dial) = self.dials.get_mut(&peer) {
+            dial.in_progress = Some(attempt);
+            let first = dial.failures == 0;
+            if first && !self.members.get(&peer).is_some_and(|member| member.connected) {
+                self.event(Event::Connecting(peer));
+            }
+        }
+        self.outputs.push_back(Output::Dial { peer, attempt, addresses });
+    }
+
+    /// Where the peer may be: what it announces, then what others and its links told.
+    pub(super) fn addresses_of(&self, peer: PeerId) -> Vec<SocketAddr> {
+        let announced =
+            self.nearby.get(&peer).into_iter().flat_map(super::nearby::Nearby::addresses);
+        let told = self.members.get(&peer).into_iter().flat_map(|m| m.addresses.iter().copied());
+        let mut addresses = Vec::new();
+        for address in announced.chain(told) {
+            if !addresses.contains(&address) {
+                addresses.push(address);
+            }
+        }
+        addresses.truncate(MAX_ADDRESSES);
+        addresses
+    }
+
+    pub(super) fn dial_succeeded(&mut self, peer: PeerId, attempt: u64) {
+        // Should the link die before it comes to something, the next dial waits its turn.
+        if let Some(dial) = self.dials.get_mut(&peer)
+            && dial.in_progress == Some(attempt)
+        {
+            dial.in_progress = None;
+        }
+    }
+
+    pub(super) fn handle_dial_failed(
+        &mut self,
+        now: Timestamp,
+        peer: PeerId,
+        attempt: u64,
+        error: &str,
+    ) {
+        if self.dials.get(&peer).is_none_or(|dial| dial.in_progress != Some(attempt)) {
+            return;
+        }
+        self.back_off(now, peer);
+        if self.has_link(peer) {
+            return;
+        }
+        let error = InviteError::Unreachable { error: error.to_owned() };
+        self.fail_invitations(now, peer, &error);
+        self.verify(peer);
+    }
+
+    fn back_off(&mut self, now: Timestamp, peer: PeerId) {
+        let Some(failures) = self.dials.get(&peer).map(|dial| dial.failures) else {
+            return;
+        };
+        let pause = backoff(failures, self.spread(peer, self.attempts));
+        if let Some(dial) = self.dials.get_mut(&peer) {
+            *dial = Dial { in_progress: None, next_at: now + pause, failures: failures + 1 };
+        }
+    }
+
+    /// There is news of the peer: what kept it from being reached may be over.
+    pub(super) fn dial_soon(&mut self, now: Timestamp, peer: PeerId) {
+        let head_start = if self.yields_to(peer) { DIAL_HEAD_START } else { Duration::ZERO };
+        if let Some(dial) = self.dials.get_mut(&peer)
+            && dial.in_progress.is_none()
+        {
+            dial.next_at = dial.next_at.min(now + head_start);
+        }
+    }
+
+    pub(super) fn dials_timeout(&self) -> Option<Timestamp> {
+        let waiting = self.dials.iter().filter(|(_, dial)| dial.in_progress.is_none());
+        waiting.filter(|&(&peer, _)| !self.has_link(peer)).map(|(_, dial)| dial.next_at).min()
+    }
+}
+
+/// A pause that doubles with each failure, and of which `spread` takes up to a half.
+fn backoff(failures: u32, spread: u64) -> Duration {
+    let full = MIN_DIAL_BACKOFF.saturating_mul(1 << failures.min(16)).min(MAX_DIAL_BACKOFF);
+    let thousandths = u32::try_from(spread % 500).unwrap_or_default();
+    full.saturating_sub(full * thousandths / 1000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_a_limit_and_lie_between_half_and_whole() {
+        for failures in 0..100 {
+            let whole = backoff(failures, 0);
+            assert_eq!(whole, (MIN_DIAL_BACKOFF * (1 << failures.min(10))).min(MAX_DIAL_BACKOFF));
+            let least = backoff(failures, 499);
+            assert!(least > whole / 2 && least < whole, "{least:?} of {whole:?}");
+        }
+    }
+}

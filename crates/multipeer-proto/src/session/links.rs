@@ -1,0 +1,413 @@
+//! Links: hello, version negotiation, one link for each pair, and their ends.
+
+use std::net::SocketAddr;
+
+use super::{Direction, DisconnectReason, InviteError, Output, PeerInfo, Session};
+use crate::{
+    frame::{Frame, Goodbye, GoodbyeReason, Hello, Join},
+    id::{LinkId, LinkRef, PeerId},
+    limits::{HELLO_TIMEOUT, IDLE_LINK_TIMEOUT, MAX_PENDING_LINKS, MAX_TEXT_BYTES},
+    session::io::VersionRange,
+    time::Timestamp,
+};
+
+/// Links to one peer at a time. Two cross, and a third may stand for one that just died.
+const MAX_LINKS_PER_PEER: usize = 4;
+/// Frames that a peer may send before it is in the session: hello, a few invitations and their
+/// withdrawal, a join.
+const MAX_FRAMES_BEFORE_JOIN: u32 = 32;
+
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) peer: PeerId,
+    pub(super) remote: Option<SocketAddr>,
+    /// How both ends name it; known to the dialled side after the hello.
+    pub(super) reference: Option<LinkRef>,
+    pub(super) hello: Option<Hello>,
+    pub(super) join_sent: Option<Join>,
+    pub(super) join_received: Option<Join>,
+    /// When it is closed unless it has come to something.
+    pub(super) deadline: Timestamp,
+    frames_before_join: u32,
+}
+
+impl Link {
+    /// The peer as its hello presents it.
+    pub(super) fn info(&self) -> Option<PeerInfo> {
+        let hello = self.hello.as_ref()?;
+        Some(PeerInfo { id: self.peer, name: hello.name.clone(), info: hello.info.clone() })
+    }
+
+    /// What decides which of two links stays: both ends see the same. The one dialled by the
+    /// smaller id, and of two by the same peer the later one.
+    fn rank(&self) -> Option<(std::cmp::Reverse<PeerId>, u64)> {
+        let reference = self.reference?;
+        self.hello.as_ref()?;
+        Some((std::cmp::Reverse(reference.dialler), reference.attempt))
+    }
+}
+
+impl Session {
+    pub(super) fn handle_link_up(
+        &mut self,
+        now: Timestamp,
+        link: LinkId,
+        peer: PeerId,
+        direction: Direction,
+        remote: Option<SocketAddr>,
+    ) {
+        if let Direction::Dialled { attempt } = direction {
+            self.dial_succeeded(peer, attempt);
+        }
+        let refusal = if peer == self.config.id {
+            Some((GoodbyeReason::Protocol, "this is the peer itself"))
+        } else if self.is_leaving() {
+            Some((GoodbyeReason::Left, ""))
+        } else if self.is_overrun(peer, direction) {
+            Some((GoodbyeReason::Busy, ""))
+        } else {
+            None
+        };
+        if let Some((reason, text)) = refusal {
+            self.statistics.refused_links += 1;
+            self.outputs.push_back(Output::CloseLink { link, reason, text: text.to_owned() });
+            return;
+        }
+        let reference = match direction {
+            Direction::Dialled { attempt } => Some(LinkRef { dialler: self.config.id, attempt }),
+            Direction::Accepted => None,
+        };
+        let deadline = now + HELLO_TIMEOUT;
+        self.links.insert(
+            link,
+            Link {
+                peer,
+                remote,
+                reference,
+                hello: None,
+                join_sent: None,
+                join_received: None,
+                deadline,
+                frames_before_join: 0,
+            },
+        );
+        let hello = Hello {
+            version: self.config.versions.1,
+            min_version: self.config.versions.0,
+            service: self.config.service.clone(),
+            name: self.config.name.clone(),
+            info: self.config.info.clone(),
+            incarnation: self.config.incarnation,
+            attempt: match direction {
+                Direction::Dialled { attempt } => attempt,
+                Direction::Accepted => 0,
+            },
+            gone: self.gone.get(&peer).copied(),
+            max_message_bytes: self.config.max_message_bytes as u64,
+        };
+        self.send(link, Frame::Hello(hello));
+    }
+
+    /// Whether strangers hold too many links already. Members and the invited always get one.
+    fn is_overrun(&self, peer: PeerId, direction: Direction) -> bool {
+        let of_this_peer = self.links.values().filter(|link| link.peer == peer).count();
+        let wanted = direction != Direction::Accepted || self.is_wanted(peer);
+        let strangers =
+            self.links.values().filter(|link| !self.members.contains_key(&link.peer)).count();
+        of_this_peer >= MAX_LINKS_PER_PEER || (!wanted && strangers >= MAX_PENDING_LINKS)
+    }
+
+    pub(super) fn handle_frame(&mut self, now: Timestamp, id: LinkId, frame: Frame) {
+        // A frame of a link that was closed here may still be under way.
+        let Some(link) = self.links.get_mut(&id) else {
+            return;
+        };
+        let peer = link.peer;
+        if link.join_received.is_none() {
+            link.frames_before_join += 1;
+        }
+        let in_order = match &frame {
+            Frame::Hello(_) => link.hello.is_none(),
+            Frame::Goodbye(_) => true,
+            Frame::Invite(_) | Frame::Accept(_) | Frame::Decline(_) | Frame::Cancel(_) => {
+                link.hello.is_some()
+            }
+            Frame::Join(_) => link.hello.is_some() && link.join_received.is_none(),
+            Frame::Members(_)
+            | Frame::Introduce(_)
+            | Frame::Digest(_)
+            | Frame::Confirm(_)
+            | Frame::Ping(_)
+            | Frame::Pong(_) => link.join_sent.is_some() && link.join_received.is_some(),
+        };
+        if !in_order {
+            return self.misbehaved(now, id, "a frame came where it has no place");
+        }
+        if link.frames_before_join > MAX_FRAMES_BEFORE_JOIN {
+            return self.misbehaved(now, id, "too many frames before joining");
+        }
+        match frame {
+            Frame::Hello(hello) => self.handle_hello(now, id, hello),
+            Frame::Goodbye(goodbye) => self.handle_goodbye(now, id, &goodbye),
+            Frame::Invite(invite) => self.handle_invite(now, id, peer, invite),
+            Frame::Accept(accept) => self.handle_accept(now, id, peer, accept.invitation),
+            Frame::Decline(decline) => self.handle_decline(now, peer, &decline),
+            Frame::Cancel(cancel) => self.handle_cancel(peer, cancel.invitation),
+            Frame::Join(join) => self.handle_join(now, id, join),
+            Frame::Members(members) => self.handle_members(now, peer, members.members),
+            Frame::Introduce(introduce) => {
+                self.handle_members(now, peer, vec![introduce.member]);
+            }
+            Frame::Digest(digest) => self.handle_digest(now, id, peer, &digest),
+            Frame::Confirm(confirm) => {
+                if self.attached(peer) == Some(id) {
+                    let received = confirm.received;
+                    self.outputs.push_back(Output::Confirmed { peer, received });
+                }
+            }
+            Frame::Ping(echo) => self.send(id, Frame::Pong(echo)),
+            Frame::Pong(echo) => self.outputs.push_back(Output::Pong { peer, token: echo.token }),
+        }
+    }
+
+    fn handle_hello(&mut self, now: Timestamp, id: LinkId, hello: Hello) {
+        let Some(link) = self.links.get_mut(&id) else {
+            return;
+        };
+        let peer = link.peer;
+        let (oldest, newest) = self.config.versions;
+        if hello.version < oldest || hello.min_version > newest {
+            let ours = VersionRange(oldest, newest);
+            let theirs = VersionRange(hello.min_version, hello.version);
+            let text = format!("this side speaks {ours}, the other side {theirs}");
+            self.statistics.refused_links += 1;
+            self.close_link(id, GoodbyeReason::Version, text);
+            self.fail_invitations(now, peer, &InviteError::Version { ours, theirs });
+            return;
+        }
+        if hello.service != self.config.service {
+            self.statistics.refused_links += 1;
+            let text = format!("this side runs {}", self.config.service);
+            let error = InviteError::Refused { reason: GoodbyeReason::Service, text: text.clone() };
+            self.close_link(id, GoodbyeReason::Service, text);
+            self.fail_invitations(now, peer, &error);
+            return;
+        }
+        if link.reference.is_none() {
+            link.reference = Some(LinkRef { dialler: peer, attempt: hello.attempt });
+        }
+        let (gone, incarnation) = (hello.gone, hello.incarnation);
+        link.deadline = now + IDLE_LINK_TIMEOUT;
+        link.hello = Some(hello);
+        self.drop_superseded_links(now, id, peer, gone, incarnation);
+        self.greet_member(now, id, peer);
+        if self.keep_one_link(now, peer) == Some(id) {
+            self.send_invitation(now, peer, id);
+            self.offer_join(now, id);
+        }
+    }
+
+    /// Closes links of the peer that it knows to be dead, and those of its former self.
+    fn drop_superseded_links(
+        &mut self,
+        now: Timestamp,
+        newest: LinkId,
+        peer: PeerId,
+        gone: Option<LinkRef>,
+        incarnation: u64,
+    ) {
+        let superseded: Vec<LinkId> = self
+            .links
+            .iter()
+            .filter(|&(&id, link)| id != newest && link.peer == peer)
+            .filter(|(_, link)| {
+                let of_former_self =
+                    link.hello.as_ref().is_some_and(|hello| hello.incarnation != incarnation);
+                of_former_self || (gone.is_some() && link.reference == gone)
+            })
+            .map(|(&id, _)| id)
+            .collect();
+        for id in superseded {
+            self.drop_link(now, id, GoodbyeReason::Duplicate);
+        }
+    }
+
+    /// Of several links to the peer that have said hello, keeps the one that the other end keeps
+    /// too, and returns it.
+    fn keep_one_link(&mut self, now: Timestamp, peer: PeerId) -> Option<LinkId> {
+        let greeted: Vec<(LinkId, _)> = self
+            .links
+            .iter()
+            .filter(|(_, link)| link.peer == peer)
+            .filter_map(|(&id, link)| Some((id, link.rank()?)))
+            .collect();
+        let (kept, _) = *greeted.iter().max_by_key(|(_, rank)| *rank)?;
+        for (id, _) in greeted {
+            if id != kept {
+                self.drop_link(now, id, GoodbyeReason::Duplicate);
+            }
+        }
+        Some(kept)
+    }
+
+    /// The link to the peer that has said hello, if there is one.
+    pub(super) fn greeted_link(&self, peer: PeerId) -> Option<LinkId> {
+        self.links
+            .iter()
+            .find(|(_, link)| link.peer == peer && link.hello.is_some())
+            .map(|(&id, _)| id)
+    }
+
+    pub(super) fn has_link(&self, peer: PeerId) -> bool {
+        self.links.values().any(|link| link.peer == peer)
+    }
+
+    fn handle_goodbye(&mut self, now: Timestamp, id: LinkId, goodbye: &Goodbye) {
+        let Some(link) = self.links.get(&id) else {
+            return;
+        };
+        let peer = link.peer;
+        let was_attached = self.attached(peer) == Some(id);
+        let Goodbye { reason, text } = goodbye;
+        let (reason, text) = (*reason, text.clone());
+        match reason {
+            GoodbyeReason::Duplicate => {
+                self.drop_link(now, id, reason);
+                self.resend_invitations(now, peer);
+            }
+            GoodbyeReason::Unneeded | GoodbyeReason::TimedOut => {
+                self.drop_link(now, id, reason);
+                self.fail_sent_invitations(now, peer, id, &InviteError::Refused { reason, text });
+            }
+            _ => {
+                self.drop_link(now, id, reason);
+                self.fail_invitations(
+                    now,
+                    peer,
+                    &InviteError::Refused { reason, text: text.clone() },
+                );
+                let why = if reason == GoodbyeReason::Left {
+                    DisconnectReason::Left
+                } else {
+                    DisconnectReason::Refused { reason, text }
+                };
+                // A stranger's link may be refused while another link of the same peer is in use.
+                if was_attached || self.attached(peer).is_none() {
+                    self.disconnect(now, peer, why, reason, "");
+                }
+            }
+        }
+    }
+
+    /// The other side sent what it must not: the link is closed, and a member is one no more.
+    pub(super) fn misbehaved(&mut self, now: Timestamp, id: LinkId, error: &str) {
+        let Some(link) = self.links.get(&id) else {
+            return;
+        };
+        let peer = link.peer;
+        self.statistics.protocol_errors += 1;
+        let joined = link.join_sent.is_some() && link.join_received.is_some();
+        self.close_link(id, GoodbyeReason::Protocol, error.to_owned());
+        let reason = GoodbyeReason::Protocol;
+        self.fail_invitations(now, peer, &InviteError::Refused { reason, text: error.to_owned() });
+        if joined {
+            let why = DisconnectReason::ProtocolError { error: error.to_owned() };
+            self.disconnect(now, peer, why, reason, error);
+        }
+    }
+
+    pub(super) fn handle_link_down(&mut self, now: Timestamp, id: LinkId) {
+        let Some(link) = self.links.get(&id) else {
+            return;
+        };
+        let peer = link.peer;
+        self.forget_link(now, id);
+        self.fail_sent_invitations(now, peer, id, &InviteError::LinkLost);
+        self.verify(peer);
+    }
+
+    /// Closes a link of a peer that may well stay.
+    fn drop_link(&mut self, now: Timestamp, id: LinkId, reason: GoodbyeReason) {
+        self.forget_link(now, id);
+        self.outputs.push_back(Output::CloseLink { link: id, reason, text: String::new() });
+    }
+
+    /// Removes a link from the tables; its member, if it has one, is to be dialled again.
+    fn forget_link(&mut self, now: Timestamp, id: LinkId) {
+        let Some(link) = self.links.remove(&id) else {
+            return;
+        };
+        if let Some(reference) = link.reference
+            && self.members.contains_key(&link.peer)
+        {
+            self.gone.insert(link.peer, reference);
+        }
+        self.incoming_link_gone(link.peer);
+        self.member_link_gone(now, link.peer, id);
+    }
+
+    /// Says goodbye and closes a link for good.
+    pub(super) fn close_link(&mut self, id: LinkId, reason: GoodbyeReason, mut text: String) {
+        text.truncate(text.floor_char_boundary(MAX_TEXT_BYTES));
+        if let Some(link) = self.links.remove(&id) {
+            self.incoming_link_gone(link.peer);
+            if let Some(member) = self.members.get_mut(&link.peer)
+                && member.attached == Some(id)
+            {
+                member.attached = None;
+            }
+        }
+        self.outputs.push_back(Output::CloseLink { link: id, reason, text });
+    }
+
+    /// Closes all links to a peer.
+    pub(super) fn close_links_to(&mut self, peer: PeerId, reason: GoodbyeReason, text: &str) {
+        let ids: Vec<LinkId> =
+            self.links.iter().filter(|(_, link)| link.peer == peer).map(|(&id, _)| id).collect();
+        for id in ids {
+            self.close_link(id, reason, text.to_owned());
+        }
+    }
+
+    pub(super) fn links_timeout(&self) -> Option<Timestamp> {
+        self.links
+            .iter()
+            .filter(|&(&id, link)| !self.is_in_use(id, link))
+            .map(|(_, link)| link.deadline)
+            .min()
+    }
+
+    /// Whether the link has come to something and needs no deadline of its own.
+    fn is_in_use(&self, id: LinkId, link: &Link) -> bool {
+        self.attached(link.peer) == Some(id)
+            || (link.hello.is_some() && self.has_invitation(link.peer, id))
+    }
+
+    pub(super) fn expire_links(&mut self, now: Timestamp) {
+        let expired: Vec<(LinkId, bool)> = self
+            .links
+            .iter()
+            .filter(|&(&id, link)| link.deadline <= now && !self.is_in_use(id, link))
+            .map(|(&id, link)| (id, link.join_received.is_some() || link.hello.is_none()))
+            .collect();
+        for (id, awaited) in expired {
+            // A join that nobody vouched for, and a link on which hello never came, failed; one
+            // that just was not needed did not.
+            let reason = match (awaited, self.links.get(&id).is_some_and(|l| l.hello.is_some())) {
+                (true, true) => GoodbyeReason::NotInvited,
+                (true, false) => GoodbyeReason::TimedOut,
+                (false, _) => GoodbyeReason::Unneeded,
+            };
+            self.drop_link(now, id, reason);
+        }
+    }
+
+    fn is_leaving(&self) -> bool {
+        self.phase != super::Phase::Running
+    }
+
+    /// Whether a new link to the peer would be used: it is a member, or invited.
+    pub(super) fn is_wanted(&self, peer: PeerId) -> bool {
+        self.members.contains_key(&peer) || self.has_outgoing(peer)
+    }
+}

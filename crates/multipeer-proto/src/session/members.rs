@@ -1,0 +1,417 @@
+//! Who is in: consent, joining, introductions, reconnection, and the comparison of member lists.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::{DisconnectReason, Event, Output, PeerInfo, Session};
+use crate::{
+    frame::{Digest, Frame, GoodbyeReason, Introduce, Join, MemberRecord, Members},
+    id::{LinkId, LinkRef, PeerId},
+    limits::{
+        IDLE_LINK_TIMEOUT, INTRODUCTION_TIMEOUT, MAX_ADDRESSES, MAX_FORMER, MAX_MEMBERS_PER_FRAME,
+    },
+    name::{DiscoveryInfo, DisplayName},
+    time::Timestamp,
+};
+
+/// Pause between two digests to the same member, so that two who differ do not go on answering
+/// each other.
+const DIGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// A peer that is in the session, or may come in.
+#[derive(Debug, Default)]
+pub(super) struct Member {
+    name: Option<DisplayName>,
+    info: DiscoveryInfo,
+    incarnation: Option<u64>,
+    /// Whether the application was told that it is connected.
+    pub(super) connected: bool,
+    /// The link that carries its messages.
+    pub(super) attached: Option<LinkId>,
+    /// The link on which the present run of messages began, or is about to.
+    pairing: Option<LinkRef>,
+    /// How many of its messages have arrived, as far as was reported.
+    pub(super) received: u64,
+    pub(super) addresses: Vec<SocketAddr>,
+    /// Until when it must be attached.
+    deadline: Option<Timestamp>,
+    /// Whether it comes by an invitation between the two, so that this peer introduces it.
+    invited: bool,
+    /// Whether the session leaves and waits for its confirmations.
+    pub(super) draining: bool,
+    digest_sent_at: Option<Timestamp>,
+}
+
+impl Member {
+    pub(super) fn info(&self, id: PeerId) -> PeerInfo {
+        match &self.name {
+            Some(name) => PeerInfo { id, name: name.clone(), info: self.info.clone() },
+            // A member is named by its hello; before it nobody sees this.
+            None => PeerInfo::unnamed(id),
+        }
+    }
+
+    fn add_address(&mut self, address: SocketAddr) {
+        self.addresses.retain(|&known| known != address);
+        self.addresses.insert(0, address);
+        self.addresses.truncate(MAX_ADDRESSES);
+    }
+}
+
+/// A peer that was in the session.
+#[derive(Debug)]
+pub(super) struct Former {
+    incarnation: Option<u64>,
+    /// Whether it may come back without being asked in again: its link died and nobody sent it
+    /// away.
+    may_return: bool,
+    since: Timestamp,
+}
+
+impl Session {
+    pub(super) fn is_full_for(&self, peer: PeerId) -> bool {
+        !self.members.contains_key(&peer) && self.members.len() >= self.config.max_peers
+    }
+
+    /// Lets the peer in as soon as there is a link. False when there is no place left.
+    pub(super) fn consent(&mut self, now: Timestamp, peer: PeerId, invited: bool) -> bool {
+        if peer == self.config.id || self.is_full_for(peer) {
+            return false;
+        }
+        let member = self.members.entry(peer).or_default();
+        member.invited |= invited && !member.connected;
+        if member.attached.is_none() && member.deadline.is_none() {
+            member.deadline = Some(now + INTRODUCTION_TIMEOUT);
+        }
+        if let Some(link) = self.greeted_link(peer) {
+            self.note_hello(peer, link);
+        }
+        true
+    }
+
+    /// Takes back the consent for a peer that is not connected yet.
+    pub(super) fn withdraw_consent(&mut self, peer: PeerId) {
+        if self.members.get(&peer).is_some_and(|member| !member.connected) {
+            self.members.remove(&peer);
+        }
+    }
+
+    /// A link to a peer has said hello: is it the member that it was?
+    pub(super) fn greet_member(&mut self, now: Timestamp, link: LinkId, peer: PeerId) {
+        let hello = self.links.get(&link).and_then(|link| link.hello.as_ref());
+        let Some(incarnation) = hello.map(|hello| hello.incarnation) else {
+            return;
+        };
+        let Some(member) = self.members.get(&peer) else {
+            return;
+        };
+        if member.incarnation.is_some_and(|known| known != incarnation) {
+            self.end_membership(now, peer, DisconnectReason::Restarted);
+        } else {
+            self.note_hello(peer, link);
+        }
+    }
+
+    fn note_hello(&mut self, peer: PeerId, link: LinkId) {
+        let Some(hello) = self.links.get(&link).and_then(|link| link.hello.clone()) else {
+            return;
+        };
+        if let Some(member) = self.members.get_mut(&peer) {
+            member.name = Some(hello.name);
+            member.info = hello.info;
+            member.incarnation = Some(hello.incarnation);
+        }
+    }
+
+    /// Says "to me, you are in" over the link, if that is so.
+    pub(super) fn offer_join(&mut self, now: Timestamp, id: LinkId) {
+        let Some(link) = self.links.get_mut(&id) else {
+            return;
+        };
+        let Some(member) = self.members.get_mut(&link.peer) else {
+            return;
+        };
+        if link.hello.is_some() && link.join_sent.is_none() {
+            let pairing = member.pairing;
+            let received = if pairing.is_some() { member.received } else { 0 };
+            let join = Join { pairing, received, addresses: self.own_addresses.clone() };
+            // Should this link die before the answer comes, both sides still name the same run.
+            member.pairing = pairing.or(link.reference);
+            link.join_sent = Some(join.clone());
+            link.deadline = now + IDLE_LINK_TIMEOUT;
+            self.send(id, Frame::Join(join));
+        }
+        self.try_attach(now, id);
+    }
+
+    pub(super) fn handle_join(&mut self, now: Timestamp, id: LinkId, join: Join) {
+        let Some(link) = self.links.get_mut(&id) else {
+            return;
+        };
+        let peer = link.peer;
+        link.join_received = Some(join);
+        link.deadline = now + IDLE_LINK_TIMEOUT;
+        let incarnation = link.hello.as_ref().map(|hello| hello.incarnation);
+        let may_return = self
+            .former
+            .get(&peer)
+            .is_some_and(|former| former.may_return && former.incarnation == incarnation);
+        if may_return && !self.members.contains_key(&peer) && !self.consent(now, peer, false) {
+            self.close_link(id, GoodbyeReason::Full, String::new());
+            return;
+        }
+        // Without consent the link waits: the introduction may be under way.
+        self.offer_join(now, id);
+    }
+
+    /// Both sides have said "you are in": the link carries messages from here on.
+    fn try_attach(&mut self, now: Timestamp, id: LinkId) {
+        let Some(link) = self.links.get(&id) else {
+            return;
+        };
+        let peer = link.peer;
+        let (Some(sent), Some(got), Some(hello)) =
+            (&link.join_sent, &link.join_received, &link.hello)
+        else {
+            return;
+        };
+        let Some(member) = self.members.get(&peer) else {
+            return;
+        };
+        if member.attached == Some(id) {
+            return;
+        }
+        let resumes = sent.pairing.is_some() && sent.pairing == got.pairing;
+        let received = if resumes { got.received } else { 0 };
+        let max_message_bytes = usize::try_from(hello.max_message_bytes).unwrap_or(usize::MAX);
+        let (reference, remote) = (link.reference, link.remote);
+        let addresses = got.addresses.clone();
+        let invited = member.invited;
+        if member.connected && !resumes {
+            // The other side has given this one up. Its messages begin anew.
+            self.end_membership(now, peer, DisconnectReason::Forgotten);
+            self.consent(now, peer, invited);
+        }
+        let Some(member) = self.members.get_mut(&peer) else {
+            return;
+        };
+        if !resumes {
+            member.pairing = reference;
+            member.received = 0;
+        }
+        member.attached = Some(id);
+        member.deadline = None;
+        addresses.into_iter().rev().chain(remote).for_each(|address| member.add_address(address));
+        let fresh = !member.connected;
+        member.connected = true;
+        member.invited = false;
+        let info = member.info(peer);
+        self.dials.remove(&peer);
+        self.former.remove(&peer);
+        if fresh {
+            self.event(Event::Connected(info.clone()));
+        }
+        self.outputs.push_back(Output::Attach {
+            peer,
+            link: id,
+            fresh,
+            received,
+            max_message_bytes,
+        });
+        self.settle_invitations(now, &info);
+        if fresh && invited {
+            self.introduce(peer, id);
+        }
+        self.membership_changed(now);
+    }
+
+    /// Tells the others of a new member, and the new member of the others.
+    fn introduce(&mut self, peer: PeerId, link: LinkId) {
+        let Some(record) = self.record(peer) else {
+            return;
+        };
+        let others: Vec<LinkId> = self
+            .members
+            .iter()
+            .filter(|&(&id, _)| id != peer)
+            .filter_map(|(_, member)| member.attached)
+            .collect();
+        for other in others {
+            self.send(other, Frame::Introduce(Introduce { member: record.clone() }));
+        }
+        self.send_members(link, peer);
+    }
+
+    fn record(&self, id: PeerId) -> Option<MemberRecord> {
+        let member = self.members.get(&id)?;
+        Some(MemberRecord {
+            id,
+            incarnation: member.incarnation?,
+            addresses: member.addresses.clone(),
+        })
+    }
+
+    /// Tells the peer at the other end of the link of every other member.
+    fn send_members(&mut self, link: LinkId, to: PeerId) {
+        let records: Vec<MemberRecord> = self
+            .members
+            .iter()
+            .filter(|&(&id, member)| id != to && member.attached.is_some())
+            .filter_map(|(&id, _)| self.record(id))
+            .collect();
+        for records in records.chunks(MAX_MEMBERS_PER_FRAME) {
+            self.send(link, Frame::Members(Members { members: records.to_vec() }));
+        }
+    }
+
+    /// A member tells of others: they are let in, and dialled.
+    pub(super) fn handle_members(
+        &mut self,
+        now: Timestamp,
+        from: PeerId,
+        records: Vec<MemberRecord>,
+    ) {
+        if !self.members.get(&from).is_some_and(|member| member.connected) {
+            return;
+        }
+        for record in records {
+            let peer = record.id;
+            let gone_for_good = self.former.get(&peer).is_some_and(|former| {
+                !former.may_return && former.incarnation == Some(record.incarnation)
+            });
+            let known = self.members.get(&peer).and_then(|member| member.incarnation);
+            let of_another_start = known.is_some_and(|known| known != record.incarnation);
+            if gone_for_good || of_another_start || !self.consent(now, peer, false) {
+                continue;
+            }
+            if let Some(member) = self.members.get_mut(&peer) {
+                member.incarnation = Some(record.incarnation);
+                record.addresses.into_iter().rev().for_each(|a| member.add_address(a));
+            }
+            self.dial_soon(now, peer);
+            // It may have been here first, and waited for this.
+            if let Some(link) = self.greeted_link(peer) {
+                self.greet_member(now, link, peer);
+                self.offer_join(now, link);
+            }
+        }
+    }
+
+    fn digest(&self) -> Digest {
+        let attached = self.members.iter().filter(|(_, member)| member.attached.is_some());
+        let ids = attached.map(|(id, _)| id).chain([&self.config.id]);
+        let mut digest = Digest { sum: 0, count: 0 };
+        for id in ids {
+            let first = id.as_bytes().first_chunk().copied().unwrap_or_default();
+            digest.sum = digest.sum.wrapping_add(u64::from_be_bytes(first));
+            digest.count += 1;
+        }
+        digest
+    }
+
+    /// Sends the digest of the member list to the next member in the order of ids. When all
+    /// members find their neighbour's list equal to their own, all lists are equal.
+    pub(super) fn send_digest(&mut self, now: Timestamp) {
+        let attached: Vec<(PeerId, LinkId)> =
+            self.members.iter().filter_map(|(&id, member)| Some((id, member.attached?))).collect();
+        let next = attached.iter().find(|(id, _)| *id > self.config.id).or(attached.first());
+        if let Some(&(peer, link)) = next {
+            self.send_digest_to(now, peer, link);
+        }
+    }
+
+    fn send_digest_to(&mut self, now: Timestamp, peer: PeerId, link: LinkId) {
+        if let Some(member) = self.members.get_mut(&peer) {
+            member.digest_sent_at = Some(now);
+        }
+        let digest = self.digest();
+        self.send(link, Frame::Digest(digest));
+    }
+
+    pub(super) fn handle_digest(
+        &mut self,
+        now: Timestamp,
+        link: LinkId,
+        peer: PeerId,
+        digest: &Digest,
+    ) {
+        if *digest == self.digest() {
+            return;
+        }
+        self.send_members(link, peer);
+        let sent_at = self.members.get(&peer).and_then(|member| member.digest_sent_at);
+        if sent_at.is_none_or(|at| now.since(at) >= DIGEST_PAUSE) {
+            self.send_digest_to(now, peer, link);
+        }
+    }
+
+    /// The link that carried a member's messages is gone: it has a while to come back.
+    pub(super) fn member_link_gone(&mut self, now: Timestamp, peer: PeerId, link: LinkId) {
+        let window = self.config.reconnect_window;
+        if let Some(member) = self.members.get_mut(&peer)
+            && member.attached == Some(link)
+        {
+            member.attached = None;
+            member.deadline = Some(now + window);
+            self.membership_changed(now);
+        }
+    }
+
+    pub(super) fn members_timeout(&self) -> Option<Timestamp> {
+        self.members.values().filter_map(|member| member.deadline).min()
+    }
+
+    pub(super) fn expire_members(&mut self, now: Timestamp) {
+        let late = self.members.iter().filter(|(_, m)| m.deadline.is_some_and(|at| at <= now));
+        for peer in late.map(|(&peer, _)| peer).collect::<Vec<_>>() {
+            self.disconnect(now, peer, DisconnectReason::TimedOut, GoodbyeReason::TimedOut, "");
+        }
+    }
+
+    /// Ends a membership and every link to the peer.
+    pub(super) fn disconnect(
+        &mut self,
+        now: Timestamp,
+        peer: PeerId,
+        why: DisconnectReason,
+        reason: GoodbyeReason,
+        text: &str,
+    ) {
+        self.close_links_to(peer, reason, text);
+        self.end_membership(now, peer, why);
+    }
+
+    /// Ends a membership; what comes over links that stay has nothing to do with it.
+    fn end_membership(&mut self, now: Timestamp, peer: PeerId, why: DisconnectReason) {
+        let Some(member) = self.members.remove(&peer) else {
+            return;
+        };
+        self.gone.remove(&peer);
+        self.dials.remove(&peer);
+        if !member.connected {
+            return;
+        }
+        let may_return = matches!(why, DisconnectReason::TimedOut | DisconnectReason::Forgotten);
+        self.remember(peer, Former { incarnation: member.incarnation, may_return, since: now });
+        let info = member.info(peer);
+        self.outputs.push_back(Output::Detach { peer });
+        self.event(Event::Disconnected { peer: info, reason: why });
+        self.membership_changed(now);
+    }
+
+    fn remember(&mut self, peer: PeerId, former: Former) {
+        self.former.insert(peer, former);
+        if self.former.len() > MAX_FORMER {
+            let oldest = self.former.iter().min_by_key(|(_, former)| former.since);
+            if let Some(oldest) = oldest.map(|(&peer, _)| peer) {
+                self.former.remove(&oldest);
+            }
+        }
+    }
+
+    /// Whether the peer was in the session, was not sent away, and may be dialled again.
+    pub(super) fn may_return(&self, peer: PeerId) -> bool {
+        self.former.get(&peer).is_some_and(|former| former.may_return)
+            && !self.members.contains_key(&peer)
+    }
+}

@@ -1,0 +1,181 @@
+//! Who is near, by what discovery tells, and what of it the application was told.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::{Event, Joining, Output, PeerInfo, Phase, Session};
+use crate::{
+    announcement::Announcement,
+    id::PeerId,
+    limits::{LOST_GRACE, MAX_ADDRESSES, MAX_NEARBY},
+    time::Timestamp,
+};
+
+/// Time after looking began again in which a peer reported before must be heard, or it is lost.
+const LOOK_AGAIN_GRACE: Duration = Duration::from_secs(3);
+/// The first pause after an automatic invitation that failed; it doubles.
+const MIN_INVITE_PAUSE: Duration = Duration::from_secs(1);
+/// The longest pause between automatic invitations.
+const MAX_INVITE_PAUSE: Duration = Duration::from_mins(1);
+
+#[derive(Debug)]
+pub(super) struct Nearby {
+    announcement: Announcement,
+    /// The one heard of last comes first.
+    addresses: Vec<SocketAddr>,
+    /// What the application was told.
+    pub(super) reported: Option<Announcement>,
+    /// When it counts as lost unless it is heard again.
+    suspect: Option<Timestamp>,
+    failed_invitations: u32,
+    invite_not_before: Timestamp,
+}
+
+impl Nearby {
+    pub(super) fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        self.addresses.iter().copied()
+    }
+}
+
+impl Session {
+    pub(super) fn start_looking(&mut self, now: Timestamp) {
+        if self.looking || self.phase != Phase::Running {
+            return;
+        }
+        self.looking = true;
+        for nearby in self.nearby.values_mut() {
+            nearby.suspect = Some(now + LOOK_AGAIN_GRACE);
+        }
+        self.outputs.push_back(Output::Announce(self.announcement()));
+        self.outputs.push_back(Output::Look(true));
+    }
+
+    pub(super) fn stop_looking(&mut self) {
+        if !self.looking {
+            return;
+        }
+        self.looking = false;
+        for nearby in self.nearby.values_mut() {
+            nearby.suspect = None;
+        }
+        self.outputs.push_back(Output::Look(false));
+    }
+
+    pub(super) fn handle_discovered(
+        &mut self,
+        now: Timestamp,
+        announcement: Announcement,
+        addresses: &[SocketAddr],
+    ) {
+        let peer = announcement.peer;
+        // News of one's own, and late news from before looking was stopped, are none.
+        if peer == self.config.id || !self.looking {
+            return;
+        }
+        if !self.nearby.contains_key(&peer) && self.nearby.len() >= MAX_NEARBY {
+            self.statistics.nearby_overflow += 1;
+            return;
+        }
+        let nearby = self.nearby.entry(peer).or_insert_with(|| Nearby {
+            announcement: announcement.clone(),
+            addresses: Vec::new(),
+            reported: None,
+            suspect: None,
+            failed_invitations: 0,
+            invite_not_before: now,
+        });
+        nearby.suspect = None;
+        nearby.announcement = announcement;
+        for &address in addresses.iter().rev().filter(|address| is_usable(address)) {
+            nearby.addresses.retain(|&known| known != address);
+            nearby.addresses.insert(0, address);
+        }
+        nearby.addresses.truncate(MAX_ADDRESSES);
+        let info = PeerInfo::from(&nearby.announcement);
+        match nearby.reported.replace(nearby.announcement.clone()) {
+            None => self.event(Event::PeerFound(info)),
+            Some(before) if before != nearby.announcement => self.event(Event::PeerUpdated(info)),
+            Some(_) => {}
+        }
+        self.dial_soon(now, peer);
+        if self.may_return(peer) {
+            self.consent(now, peer, false);
+        }
+    }
+
+    pub(super) fn handle_lost(&mut self, now: Timestamp, peer: PeerId) {
+        if !self.looking {
+            return;
+        }
+        // A hint, no more: responders that rename, and caches that expire, are wrong at times.
+        if let Some(nearby) = self.nearby.get_mut(&peer)
+            && nearby.suspect.is_none()
+        {
+            nearby.suspect = Some(now + LOST_GRACE);
+            self.verify(peer);
+        }
+    }
+
+    /// Asks the network whether the peer is still there, if it was heard of at all.
+    pub(super) fn verify(&mut self, peer: PeerId) {
+        if self.looking && self.nearby.contains_key(&peer) {
+            self.outputs.push_back(Output::Verify { peer });
+        }
+    }
+
+    /// An invitation failed: the session does not repeat it at once by itself. Returns whether it
+    /// was the first since the peer was found.
+    pub(super) fn note_failed_invitation(&mut self, now: Timestamp, peer: PeerId) -> bool {
+        let spread = self.spread(peer, self.attempts);
+        let Some(nearby) = self.nearby.get_mut(&peer) else { return false };
+        let pause = MIN_INVITE_PAUSE
+            .saturating_mul(1 << nearby.failed_invitations.min(16))
+            .min(MAX_INVITE_PAUSE);
+        nearby.failed_invitations += 1;
+        // Both sides would invite at the same moment again.
+        let thousandths = u32::try_from(spread % 1000).unwrap_or_default();
+        nearby.invite_not_before = now + pause + pause * thousandths / 1000;
+        nearby.failed_invitations == 1
+    }
+
+    /// Whether the session is to invite the peer by itself, sooner or later.
+    fn is_to_be_invited(&self, peer: PeerId) -> bool {
+        self.looking
+            && self.phase == Phase::Running
+            && self.config.joining == Joining::Automatic
+            && !self.members.contains_key(&peer)
+            && !self.has_outgoing(peer)
+            && !self.is_full_for(peer)
+            && self.outgoing.len() < crate::limits::MAX_INVITATIONS
+    }
+
+    pub(super) fn nearby_timeout(&self) -> Option<Timestamp> {
+        let suspects = self.nearby.values().filter_map(|nearby| nearby.suspect);
+        let invitations = self
+            .nearby
+            .iter()
+            .filter(|&(&peer, _)| self.is_to_be_invited(peer))
+            .map(|(_, nearby)| nearby.invite_not_before);
+        suspects.chain(invitations).min()
+    }
+
+    pub(super) fn expire_nearby(&mut self, now: Timestamp) {
+        let lost = self.nearby.iter().filter(|(_, n)| n.suspect.is_some_and(|at| at <= now));
+        for peer in lost.map(|(&peer, _)| peer).collect::<Vec<_>>() {
+            if let Some(reported) = self.nearby.remove(&peer).and_then(|nearby| nearby.reported) {
+                self.event(Event::PeerLost(PeerInfo::from(&reported)));
+            }
+        }
+        let due = self.nearby.iter().filter(|(_, nearby)| nearby.invite_not_before <= now);
+        for peer in due.map(|(&peer, _)| peer).collect::<Vec<_>>() {
+            if self.is_to_be_invited(peer) {
+                self.invite_automatically(now, peer);
+            }
+        }
+    }
+}
+
+/// Whether an address could be a peer's at all.
+fn is_usable(address: &SocketAddr) -> bool {
+    address.port() != 0 && !address.ip().is_unspecified() && !address.ip().is_multicast()
+}

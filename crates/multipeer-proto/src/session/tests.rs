@@ -1,0 +1,319 @@
+//! Two or three sessions joined in virtual time: single situations, in every order of events.
+
+use std::{collections::VecDeque, time::Duration};
+
+use bytes::Bytes;
+
+use super::*;
+use crate::{
+    DeclineReason, DisplayName, ServiceType,
+    frame::{Digest, Goodbye, Hello, Join},
+};
+
+const A: u8 = 1;
+const B: u8 = 2;
+
+fn id(byte: u8) -> PeerId {
+    PeerId::from_bytes([byte; 32])
+}
+
+fn session(byte: u8, joining: Joining) -> Session {
+    let service = ServiceType::new("test").unwrap();
+    let name = DisplayName::new(format!("peer {byte}")).unwrap();
+    let mut config = Config::new(id(byte), service, name, u64::from(byte));
+    config.joining = joining;
+    let mut session = Session::new(config);
+    session.handle(Timestamp::ZERO, Input::Command(Command::StartLooking));
+    drain(&mut session);
+    session
+}
+
+fn drain(session: &mut Session) -> Vec<Output> {
+    std::iter::from_fn(|| session.poll()).collect()
+}
+
+fn hello(byte: u8, attempt: u64) -> Hello {
+    Hello {
+        version: 1,
+        min_version: 1,
+        service: ServiceType::new("test").unwrap(),
+        name: DisplayName::new(format!("peer {byte}")).unwrap(),
+        info: DiscoveryInfo::default(),
+        incarnation: u64::from(byte),
+        attempt,
+        gone: None,
+        max_message_bytes: 1000,
+    }
+}
+
+fn join(pairing: Option<LinkRef>) -> Frame {
+    Frame::Join(Join { pairing, received: 0, addresses: Vec::new() })
+}
+
+fn link_up(session: &mut Session, link: u64, byte: u8) {
+    let (link, peer, direction) = (LinkId(link), id(byte), Direction::Accepted);
+    session.handle(Timestamp::ZERO, Input::LinkUp { link, peer, direction, remote: None });
+}
+
+fn frame(session: &mut Session, link: u64, frame: Frame) {
+    session.handle(Timestamp::ZERO, Input::Frame { link: LinkId(link), frame });
+}
+
+/// A session of A with B in it, over link 1, that B dialled as its attempt 1.
+fn joined() -> Session {
+    let mut session = session(A, Joining::Automatic);
+    link_up(&mut session, 1, B);
+    frame(&mut session, 1, Frame::Hello(hello(B, 1)));
+    let invite = crate::frame::Invite {
+        invitation: InvitationId(1),
+        context: Bytes::new(),
+        timeout_millis: 1000,
+    };
+    frame(&mut session, 1, Frame::Invite(invite));
+    frame(&mut session, 1, join(None));
+    assert_eq!(session.peers().count(), 1);
+    drain(&mut session);
+    session
+}
+
+fn closed(outputs: &[Output]) -> Vec<(u64, GoodbyeReason)> {
+    let close = |output: &Output| match output {
+        Output::CloseLink { link, reason, .. } => Some((link.0, *reason)),
+        _ => None,
+    };
+    outputs.iter().filter_map(close).collect()
+}
+
+fn events(outputs: Vec<Output>) -> Vec<Event> {
+    let event = |output| match output {
+        Output::Event(event) => Some(event),
+        _ => None,
+    };
+    outputs.into_iter().filter_map(event).collect()
+}
+
+#[test]
+fn of_two_links_the_one_dialled_by_the_smaller_id_stays_whichever_came_first() {
+    for dialled_first in [true, false] {
+        let mut session = session(A, Joining::Automatic);
+        let dialled = |session: &mut Session| {
+            let direction = Direction::Dialled { attempt: 1 };
+            let (link, peer) = (LinkId(1), id(B));
+            session.handle(Timestamp::ZERO, Input::LinkUp { link, peer, direction, remote: None });
+            frame(session, 1, Frame::Hello(hello(B, 0)));
+        };
+        if dialled_first {
+            dialled(&mut session);
+        }
+        link_up(&mut session, 2, B);
+        frame(&mut session, 2, Frame::Hello(hello(B, 1)));
+        if !dialled_first {
+            dialled(&mut session);
+        }
+        assert_eq!(closed(&drain(&mut session)), [(2, GoodbyeReason::Duplicate)]);
+    }
+}
+
+#[test]
+fn a_link_that_the_other_side_knows_to_be_dead_gives_way_to_a_new_one() {
+    let mut session = joined();
+    // B would lose by rank: what it dials later wins only among its own. Here the dead link is
+    // named, and one that A dialled would have given way too.
+    link_up(&mut session, 2, B);
+    let gone = Some(LinkRef { dialler: id(B), attempt: 1 });
+    frame(&mut session, 2, Frame::Hello(Hello { gone, ..hello(B, 0) }));
+    let outputs = drain(&mut session);
+    assert_eq!(closed(&outputs), [(1, GoodbyeReason::Duplicate)]);
+    assert!(events(outputs).is_empty(), "it is the same peer, still connected");
+}
+
+#[test]
+fn a_reconnection_goes_on_and_a_peer_that_forgot_begins_anew() {
+    let begun_on = Some(LinkRef { dialler: id(B), attempt: 1 });
+    for (pairing, expected) in [(begun_on, 0), (None, 2)] {
+        let mut session = joined();
+        session.handle(Timestamp::ZERO, Input::LinkDown { link: LinkId(1) });
+        link_up(&mut session, 2, B);
+        frame(&mut session, 2, Frame::Hello(hello(B, 2)));
+        frame(&mut session, 2, join(pairing));
+        let outputs = drain(&mut session);
+        let fresh = outputs.iter().find_map(|output| match output {
+            Output::Attach { fresh, .. } => Some(*fresh),
+            _ => None,
+        });
+        assert_eq!(fresh, Some(expected > 0));
+        let events = events(outputs);
+        assert_eq!(events.len(), expected, "{events:?}");
+        if let [Event::Disconnected { reason, .. }, Event::Connected(_)] = &events[..] {
+            assert_eq!(*reason, DisconnectReason::Forgotten);
+        }
+    }
+}
+
+#[test]
+fn a_restarted_peer_is_disconnected_and_its_former_link_closed() {
+    let mut session = joined();
+    link_up(&mut session, 2, B);
+    frame(&mut session, 2, Frame::Hello(Hello { incarnation: 99, ..hello(B, 1) }));
+    let outputs = drain(&mut session);
+    assert_eq!(closed(&outputs), [(1, GoodbyeReason::Duplicate)]);
+    let [Event::Disconnected { reason, .. }] = &events(outputs)[..] else { panic!() };
+    assert_eq!(*reason, DisconnectReason::Restarted);
+}
+
+#[test]
+fn a_link_that_never_says_hello_or_comes_to_nothing_is_closed() {
+    let mut session = session(A, Joining::Ask);
+    link_up(&mut session, 1, B);
+    link_up(&mut session, 2, 3);
+    frame(&mut session, 2, Frame::Hello(hello(3, 1)));
+    drain(&mut session);
+    let mut closings = Vec::new();
+    while let Some(at) = session.poll_timeout() {
+        session.handle(at, Input::Tick);
+        closings.extend(closed(&drain(&mut session)));
+    }
+    assert_eq!(closings, [(1, GoodbyeReason::TimedOut), (2, GoodbyeReason::Unneeded)]);
+}
+
+#[test]
+fn strangers_get_so_many_links_and_no_more() {
+    let mut session = session(A, Joining::Ask);
+    for number in 0..200_u64 {
+        let mut bytes = [9; 32];
+        bytes[..8].copy_from_slice(&number.to_be_bytes());
+        let (link, peer) = (LinkId(number), PeerId::from_bytes(bytes));
+        let direction = Direction::Accepted;
+        session.handle(Timestamp::ZERO, Input::LinkUp { link, peer, direction, remote: None });
+    }
+    let refused = closed(&drain(&mut session));
+    assert_eq!(refused.len(), 200 - crate::limits::MAX_PENDING_LINKS);
+    assert!(refused.iter().all(|(_, reason)| *reason == GoodbyeReason::Busy));
+    assert_eq!(session.statistics().refused_links, refused.len() as u64);
+}
+
+#[test]
+fn a_peer_that_floods_before_it_joins_is_cut_off() {
+    let mut session = session(A, Joining::Ask);
+    link_up(&mut session, 1, B);
+    frame(&mut session, 1, Frame::Hello(hello(B, 1)));
+    for number in 0..100 {
+        let cancel = crate::frame::Cancel { invitation: InvitationId(number) };
+        frame(&mut session, 1, Frame::Cancel(cancel));
+    }
+    assert_eq!(closed(&drain(&mut session)), [(1, GoodbyeReason::Protocol)]);
+    assert_eq!(session.statistics().protocol_errors, 1);
+}
+
+#[test]
+fn who_has_another_member_list_answers_a_digest_with_its_own() {
+    let mut session = joined();
+    let first = |byte| u64::from_be_bytes([byte; 8]);
+    let equal = Digest { sum: first(A).wrapping_add(first(B)), count: 2 };
+    frame(&mut session, 1, Frame::Digest(equal.clone()));
+    assert!(drain(&mut session).is_empty());
+    frame(&mut session, 1, Frame::Digest(Digest { sum: 0, count: 3 }));
+    let [Output::SendFrame { frame, .. }] = &drain(&mut session)[..] else { panic!() };
+    assert_eq!(*frame, Frame::Digest(equal), "there is nobody else to tell of");
+}
+
+#[test]
+fn a_member_that_left_is_not_brought_back_by_late_news_of_it() {
+    let mut session = joined();
+    link_up(&mut session, 2, 3);
+    let left = Goodbye { reason: GoodbyeReason::Left, text: String::new() };
+    let record = crate::frame::MemberRecord {
+        id: id(3),
+        incarnation: 3,
+        addresses: vec![([10, 0, 0, 3], 3).into()],
+    };
+    let introduce = Frame::Introduce(crate::frame::Introduce { member: record });
+    frame(&mut session, 1, introduce.clone());
+    frame(&mut session, 2, Frame::Hello(hello(3, 1)));
+    frame(&mut session, 2, join(None));
+    assert_eq!(session.peers().count(), 2);
+    frame(&mut session, 2, Frame::Goodbye(left));
+    assert_eq!(session.peers().count(), 1);
+    drain(&mut session);
+    frame(&mut session, 1, introduce);
+    assert!(drain(&mut session).is_empty(), "neither dialled nor listed");
+}
+
+#[test]
+fn a_join_waits_for_the_introduction_that_explains_it() {
+    let mut session = joined();
+    link_up(&mut session, 2, 3);
+    frame(&mut session, 2, Frame::Hello(hello(3, 1)));
+    frame(&mut session, 2, join(None));
+    assert_eq!(session.peers().count(), 1);
+    let member = crate::frame::MemberRecord { id: id(3), incarnation: 3, addresses: Vec::new() };
+    frame(&mut session, 1, Frame::Introduce(crate::frame::Introduce { member }));
+    assert_eq!(session.peers().count(), 2);
+}
+
+#[test]
+fn commands_take_effect_in_the_order_given() {
+    let mut session = session(A, Joining::Ask);
+    let discovered = |session: &mut Session| {
+        let announcement = Announcement {
+            peer: id(B),
+            name: DisplayName::new("Bob").unwrap(),
+            info: DiscoveryInfo::default(),
+        };
+        let addresses = vec![([10, 0, 0, 2], 2).into()];
+        session.handle(Timestamp::ZERO, Input::Discovered { announcement, addresses });
+    };
+    discovered(&mut session);
+    drain(&mut session);
+    let invitation = InvitationId(1);
+    let invite = Command::Invite {
+        invitation,
+        peer: id(B),
+        context: Bytes::new(),
+        timeout: Duration::from_secs(1),
+    };
+    for command in [invite, Command::CancelInvite { invitation }, Command::StopLooking] {
+        session.handle(Timestamp::ZERO, Input::Command(command));
+    }
+    let mut outputs = VecDeque::from(drain(&mut session));
+    assert_eq!(outputs.pop_front(), Some(Output::Event(Event::Connecting(id(B)))));
+    assert!(matches!(outputs.pop_front(), Some(Output::Dial { .. })));
+    assert!(matches!(outputs.pop_front(), Some(Output::Event(Event::InvitationFailed { .. }))));
+    let result = Err(InviteError::Cancelled);
+    assert_eq!(outputs.pop_front(), Some(Output::InviteAnswered { invitation, result }));
+    assert_eq!(outputs.pop_front(), Some(Output::Look(false)));
+}
+
+#[test]
+fn who_does_not_look_takes_no_invitation() {
+    let mut session = session(A, Joining::Automatic);
+    session.handle(Timestamp::ZERO, Input::Command(Command::StopLooking));
+    link_up(&mut session, 1, B);
+    frame(&mut session, 1, Frame::Hello(hello(B, 1)));
+    drain(&mut session);
+    let invite = crate::frame::Invite {
+        invitation: InvitationId(1),
+        context: Bytes::new(),
+        timeout_millis: 1000,
+    };
+    frame(&mut session, 1, Frame::Invite(invite));
+    let [Output::SendFrame { frame: Frame::Decline(decline), .. }] = &drain(&mut session)[..]
+    else {
+        panic!()
+    };
+    assert_eq!(decline.reason, DeclineReason::NotLooking);
+}
+
+#[test]
+fn after_leaving_nothing_is_done_any_more() {
+    let mut session = joined();
+    session.handle(Timestamp::ZERO, Input::Command(Command::Leave));
+    assert!(drain(&mut session).contains(&Output::Drain { peer: id(B) }));
+    session.handle(Timestamp::ZERO, Input::Drained { peer: id(B) });
+    let outputs = drain(&mut session);
+    assert_eq!(closed(&outputs), [(1, GoodbyeReason::Left)]);
+    assert_eq!(outputs.last(), Some(&Output::Left));
+    assert_eq!(session.poll_timeout(), None);
+    link_up(&mut session, 2, 3);
+    assert_eq!(closed(&drain(&mut session)), [(2, GoodbyeReason::Left)]);
+}

@@ -1,0 +1,145 @@
+//! What goes wrong, at random.
+
+use std::time::Duration;
+
+use rand::RngExt;
+
+use super::{
+    network::{ConnectionId, Side},
+    world::{Happening, Result, World},
+};
+use crate::{Command, DiscoveryInfo, Input, PeerId};
+
+/// Time without a sign of life after which the transport gives a connection up.
+const IDLE: (u64, u64) = (5000, 6500);
+
+impl World {
+    /// One fault, or one thing that an application does at an awkward moment.
+    pub(super) fn fault(&mut self) -> Result {
+        let host = self.random.random_range(0..self.hosts.len());
+        self.report.faults += 1;
+        match self.random.random_range(0..100) {
+            0..40 => {
+                for _ in 0..self.random.random_range(1..8) {
+                    self.send_to_all(host);
+                    self.send_unreliable_to_all(host);
+                }
+                Ok(())
+            }
+            40..55 => {
+                self.kill_connection();
+                Ok(())
+            }
+            55..62 => {
+                self.split();
+                Ok(())
+            }
+            62..70 => {
+                self.parts.fill(0);
+                Ok(())
+            }
+            70..77 => {
+                self.crash(host);
+                Ok(())
+            }
+            77..80 => self.command(host, Command::Leave),
+            80..84 => {
+                self.command(host, Command::StopLooking)?;
+                let restart = Box::new(Input::Command(Command::StartLooking));
+                if let Some(run) = self.hosts[host].as_ref().map(|host| host.run) {
+                    self.within(0, 4000, Happening::Input { run, input: restart });
+                }
+                Ok(())
+            }
+            84..88 => {
+                let info = DiscoveryInfo::new([("n", self.ids.to_string())]);
+                self.command(host, Command::SetInfo(info.unwrap_or_default()))
+            }
+            _ => self.false_alarm(host),
+        }
+    }
+
+    fn command(&mut self, host: usize, command: Command) -> Result {
+        match self.hosts[host].as_ref().map(|host| host.run) {
+            Some(run) => self.input(run, Input::Command(command)),
+            None => Ok(()),
+        }
+    }
+
+    /// A connection dies, and its ends notice when they notice.
+    fn kill_connection(&mut self) {
+        let alive: Vec<ConnectionId> =
+            self.connections.iter().filter(|(_, c)| !c.dead).map(|(&id, _)| id).collect();
+        if alive.is_empty() {
+            return;
+        }
+        let connection = alive[self.random.random_range(0..alive.len())];
+        if let Some(ends) = self.connections.get_mut(&connection) {
+            ends.dead = true;
+        }
+        for side in [Side::Dialler, Side::Dialled] {
+            self.within(0, 6000, Happening::LinkDown { connection, side });
+        }
+    }
+
+    /// The network falls into two or three parts.
+    fn split(&mut self) {
+        let parts = self.random.random_range(2..=3);
+        for part in &mut self.parts {
+            *part = self.random.random_range(0..parts);
+        }
+        for connection in self.connections.keys().copied().collect::<Vec<_>>() {
+            for side in [Side::Dialler, Side::Dialled] {
+                self.within(IDLE.0, IDLE.1, Happening::IdleTimeout { connection, side });
+            }
+        }
+    }
+
+    /// A host stops without a word, and starts again under its old id or a new one.
+    fn crash(&mut self, index: usize) {
+        let Some(host) = self.hosts[index].take() else {
+            return;
+        };
+        let affected: Vec<(ConnectionId, Side)> = self
+            .connections
+            .iter_mut()
+            .filter_map(|(&id, connection)| {
+                let side = if connection.dialler.run == host.run {
+                    Side::Dialled
+                } else if connection.dialled.run == host.run {
+                    Side::Dialler
+                } else {
+                    return None;
+                };
+                connection.dead = true;
+                connection.end_mut(side.other()).closed = true;
+                Some((id, side))
+            })
+            .collect();
+        for (connection, side) in affected {
+            self.within(0, IDLE.1, Happening::LinkDown { connection, side });
+        }
+        if self.random.random_bool(0.5) {
+            // Within the others' reconnect window more often than not.
+            let id = host.run.id;
+            let delay = Duration::from_millis(self.random.random_range(0..6000));
+            self.after(delay, Happening::Restart { host: index, id });
+        } else {
+            self.within(0, 6000, Happening::Start { host: index });
+        }
+    }
+
+    /// Discovery claims that somebody is gone who is not, or has never been.
+    fn false_alarm(&mut self, host: usize) -> Result {
+        let runs = self.runs();
+        let Some(run) = self.hosts[host].as_ref().map(|host| host.run) else {
+            return Ok(());
+        };
+        let peer = if self.random.random_bool(0.1) || runs.is_empty() {
+            PeerId::from_bytes(self.random.random())
+        } else {
+            runs[self.random.random_range(0..runs.len())].id
+        };
+        self.input(run, Input::Lost { peer })
+    }
+}

@@ -1,0 +1,76 @@
+//! The end of a run: everything works again, and everyone must find back.
+
+use std::time::Duration;
+
+use super::{
+    Violation,
+    world::{Happening, Result, World},
+};
+use crate::{Command, Input, PeerId, Timestamp};
+
+/// Time that a network may take to heal before that counts as failed.
+const HEAL_LIMIT: Duration = Duration::from_mins(5);
+/// Pause between two looks whether everyone has found back.
+const HEAL_CHECK: Duration = Duration::from_millis(250);
+/// How long everyone must stay together.
+const STABLE_FOR: Duration = Duration::from_secs(3);
+
+impl World {
+    pub(super) fn heal(&mut self) -> Result {
+        self.healing_since = Some(self.now);
+        self.parts.fill(0);
+        for run in self.runs() {
+            self.input(run, Input::Command(Command::StartLooking))?;
+        }
+        self.after(HEAL_CHECK, Happening::CheckHealed { stable_since: None });
+        Ok(())
+    }
+
+    pub(super) fn check_healed(&mut self, stable_since: Option<Timestamp>) -> Result {
+        let Some(since) = self.healing_since else {
+            return Ok(());
+        };
+        let stable_since = match self.missing() {
+            None => Some(stable_since.unwrap_or(self.now)),
+            Some(violation) if self.now.since(since) > HEAL_LIMIT => return Err(violation),
+            Some(_) => None,
+        };
+        if let Some(stable) = stable_since
+            && self.now.since(stable) >= STABLE_FOR
+        {
+            self.report.healed_after = stable.since(since);
+            self.done = true;
+            return self.checker.check_fates(&self.runs());
+        }
+        self.after(HEAL_CHECK, Happening::CheckHealed { stable_since });
+        Ok(())
+    }
+
+    /// What still keeps the network from being whole.
+    pub(super) fn missing(&self) -> Option<Violation> {
+        let alive = self.runs();
+        if self.hosts.iter().flatten().any(|host| host.over) {
+            return Some(Violation::NotHealed { missing: "a host is still down".to_owned() });
+        }
+        for host in self.hosts.iter().flatten() {
+            let mut expected: Vec<PeerId> = alive.iter().map(|run| run.id).collect();
+            expected.retain(|&id| id != host.run.id);
+            expected.sort_unstable();
+            let listed: Vec<PeerId> = host.session.peers().map(|peer| peer.id).collect();
+            if listed != expected {
+                let missing = format!("{} lists {listed:?} and not {expected:?}", host.run);
+                return Some(Violation::NotHealed { missing });
+            }
+            for other in self.hosts.iter().flatten().filter(|other| other.run != host.run) {
+                let link = host.session.attached_link(other.run.id);
+                if link.is_none() || link != other.session.attached_link(host.run.id) {
+                    let (between, and) = (host.run, other.run);
+                    return Some(Violation::DifferentLinks { between, and });
+                }
+            }
+        }
+        let settled = self.checker.is_settled(&alive);
+        let missing = "messages are still under way".to_owned();
+        (!settled).then_some(Violation::NotHealed { missing })
+    }
+}

@@ -1,0 +1,147 @@
+//! One simulated peer: the session, and what its driver would keep.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use super::{Run, Violation, network::ConnectionId};
+use crate::{
+    Config, DisplayName, Input, Joining, LinkId, Outbox, PeerId, ServiceType, Session, Timestamp,
+    delivery::Inbox, limits::OUTBOX_BYTES,
+};
+
+/// Messages of one peer, in both directions.
+#[derive(Debug)]
+pub(super) struct Lane {
+    /// Which start of the peer.
+    pub(super) run: Run,
+    pub(super) outbox: Outbox,
+    pub(super) inbox: Inbox,
+    pub(super) link: Option<LinkId>,
+    pub(super) draining: bool,
+}
+
+impl Lane {
+    pub(super) fn new(run: Run, capacity: usize) -> Self {
+        Self {
+            run,
+            outbox: Outbox::new(capacity),
+            inbox: Inbox::default(),
+            link: None,
+            draining: false,
+        }
+    }
+}
+
+/// One start of one host.
+#[derive(Debug)]
+pub(super) struct Host {
+    pub(super) run: Run,
+    pub(super) session: Session,
+    pub(super) joining: Joining,
+    pub(super) lanes: BTreeMap<PeerId, Lane>,
+    pub(super) links: BTreeMap<LinkId, ConnectionId>,
+    pub(super) next_link: u64,
+    pub(super) next_invitation: u64,
+    /// Whom each invitation was for.
+    pub(super) invited: BTreeMap<u64, PeerId>,
+    /// The wake-up that is scheduled, to tell it from those that are outdated.
+    pub(super) wake_at: Option<Timestamp>,
+    pub(super) announced: bool,
+    pub(super) over: bool,
+    /// Bytes that an outbox takes: small, so that it is full at times.
+    pub(super) outbox_bytes: usize,
+}
+
+impl Host {
+    pub(super) fn new(run: Run, joining: Joining, window: std::time::Duration) -> Self {
+        let name = DisplayName::new(format!("host {}", run.id.short()));
+        let service = ServiceType::new("sim");
+        let (Ok(name), Ok(service)) = (name, service) else { unreachable!("these are names") };
+        let config = Config {
+            joining,
+            reconnect_window: window,
+            ..Config::new(run.id, service, name, run.incarnation)
+        };
+        Self {
+            run,
+            session: Session::new(config),
+            joining,
+            lanes: BTreeMap::new(),
+            links: BTreeMap::new(),
+            next_link: 0,
+            next_invitation: 0,
+            invited: BTreeMap::new(),
+            wake_at: None,
+            announced: false,
+            over: false,
+            outbox_bytes: OUTBOX_BYTES / 2048,
+        }
+    }
+
+    pub(super) fn new_link(&mut self, connection: ConnectionId) -> LinkId {
+        self.next_link += 1;
+        let link = LinkId(self.next_link);
+        self.links.insert(link, connection);
+        link
+    }
+
+    /// Tells the session of confirmations that are due, as the driver's reader would.
+    pub(super) fn confirm(&mut self, now: Timestamp) {
+        for (&peer, lane) in &mut self.lanes {
+            if let Some(received) = lane.inbox.poll_confirm(now) {
+                self.session.handle(now, Input::Arrived { peer, received });
+            }
+        }
+    }
+
+    /// When the host must be woken at the latest.
+    pub(super) fn poll_timeout(&self) -> Option<Timestamp> {
+        let confirmations = self.lanes.values().filter_map(|lane| lane.inbox.poll_timeout());
+        confirmations.chain(self.session.poll_timeout()).min()
+    }
+
+    /// A message of the peer arrived on the link, as number `index` of a stream that began with
+    /// `first`. Returns whether it is new.
+    pub(super) fn receive(
+        &mut self,
+        now: Timestamp,
+        peer: PeerId,
+        number: u64,
+        message: &Bytes,
+    ) -> Result<bool, Violation> {
+        let Some(lane) = self.lanes.get_mut(&peer) else {
+            return Err(Violation::MessageFromStranger { at: self.run, from: peer });
+        };
+        match lane.inbox.handle_stream(number) {
+            Ok(0) => {
+                lane.inbox.handle_message(now, message);
+                Ok(true)
+            }
+            Ok(_) => Ok(false),
+            Err(error) => Err(Violation::Gap { at: self.run, from: peer, error }),
+        }
+    }
+
+    /// Everything that the host keeps stays within its bounds.
+    pub(super) fn check_bounds(&self) -> Result<(), Violation> {
+        use crate::limits::{MAX_FORMER, MAX_INVITATIONS, MAX_NEARBY, MAX_PENDING_LINKS};
+        let limits = [
+            MAX_PENDING_LINKS + 64 * 4,
+            crate::limits::DEFAULT_MAX_PEERS,
+            crate::limits::DEFAULT_MAX_PEERS,
+            MAX_FORMER,
+            MAX_NEARBY,
+            2 * MAX_INVITATIONS,
+            MAX_NEARBY,
+        ];
+        let sizes = self.session.table_sizes();
+        if sizes.iter().zip(limits).any(|(&size, limit)| size > limit) {
+            return Err(Violation::Unbounded { at: self.run, sizes });
+        }
+        if self.session.statistics().protocol_errors > 0 {
+            return Err(Violation::HonestPeerMisbehaved { at: self.run });
+        }
+        Ok(())
+    }
+}

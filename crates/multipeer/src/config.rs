@@ -1,0 +1,212 @@
+//! How a session is to be.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use multipeer_proto::{Command, Config, DiscoveryInfo, DisplayName, Joining, ServiceType, limits};
+use tokio::sync::mpsc;
+
+use crate::{
+    discovery::{self, Mdns, Provider, Site},
+    error::StartError,
+    identity::Identity,
+    net::{
+        Request, Shared,
+        driver::{Driver, Parts},
+        endpoint,
+    },
+    session::Session,
+};
+
+/// Settings of a session that is about to start.
+///
+/// Made by [`Session::builder`]. Everything is checked in [`start`](Self::start).
+#[must_use = "nothing happens until `start`"]
+pub struct SessionBuilder {
+    service: String,
+    name: String,
+    info: Vec<(String, String)>,
+    joining: Joining,
+    max_peers: usize,
+    max_message_size: usize,
+    reconnect_window: Duration,
+    interfaces: Vec<String>,
+    port: Option<u16>,
+    identity: Option<Identity>,
+    looking: bool,
+    discovery: Box<dyn Provider>,
+}
+
+impl SessionBuilder {
+    pub(crate) fn new(service: String, name: String) -> Self {
+        Self {
+            service,
+            name,
+            info: Vec::new(),
+            joining: Joining::default(),
+            max_peers: limits::DEFAULT_MAX_PEERS,
+            max_message_size: limits::DEFAULT_MAX_MESSAGE_BYTES,
+            reconnect_window: limits::DEFAULT_RECONNECT_WINDOW,
+            interfaces: Vec::new(),
+            port: None,
+            identity: None,
+            looking: true,
+            discovery: Box::new(Mdns),
+        }
+    }
+
+    /// What this peer announces about itself: pairs of at most 255 bytes, 1300 in all.
+    pub fn discovery_info<K: Into<String>, V: Into<String>>(
+        mut self,
+        pairs: impl IntoIterator<Item = (K, V)>,
+    ) -> Self {
+        self.info = pairs.into_iter().map(|(key, value)| (key.into(), value.into())).collect();
+        self
+    }
+
+    /// Who decides about invitations: the session itself, or the application.
+    pub fn joining(mut self, joining: Joining) -> Self {
+        self.joining = joining;
+        self
+    }
+
+    /// Other peers in the session, at most: 1 to 1024, 64 unless said otherwise.
+    pub fn max_peers(mut self, peers: usize) -> Self {
+        self.max_peers = peers;
+        self
+    }
+
+    /// Bytes in the largest reliable message that this peer takes: 1 to 1 GiB, 16 MiB unless said
+    /// otherwise. A message is held whole in memory, once for each peer that sends one.
+    pub fn max_message_size(mut self, bytes: usize) -> Self {
+        self.max_message_size = bytes;
+        self
+    }
+
+    /// Time that a peer whose link died has to come back before it counts as disconnected: 30 s
+    /// unless said otherwise, at most a day.
+    pub fn reconnect_window(mut self, window: Duration) -> Self {
+        self.reconnect_window = window;
+        self
+    }
+
+    /// Uses these interfaces only, by name, such as `en0` or `lo`. The names are looked up at the
+    /// start.
+    pub fn interfaces<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
+        self.interfaces = names.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Uses this UDP port, instead of one that is free.
+    pub fn port(mut self, port: u16) -> Self {
+        self.port = (port != 0).then_some(port);
+        self
+    }
+
+    /// Uses this identity, instead of a fresh one.
+    pub fn identity(mut self, identity: Identity) -> Self {
+        self.identity = Some(identity);
+        self
+    }
+
+    /// Whether to announce and to look from the start; true unless said otherwise. See
+    /// [`Session::start_looking`].
+    pub fn looking(mut self, looking: bool) -> Self {
+        self.looking = looking;
+        self
+    }
+
+    /// Finds peers in another way than mDNS.
+    pub fn discovery(mut self, provider: impl Provider + 'static) -> Self {
+        self.discovery = Box::new(provider);
+        self
+    }
+
+    /// Starts the session: it announces, browses, and takes links, until it is left.
+    ///
+    /// Without a network it starts all the same; [`Event::DiscoveryProblem`](crate::Event) says
+    /// so, and it begins when one comes.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`] names the setting that breaks a rule, the port that is taken, or the
+    /// interface that is not there.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the future starts nothing and leaves nothing behind.
+    pub async fn start(self) -> Result<Session, StartError> {
+        self.check_ranges()?;
+        let service = ServiceType::new(&self.service)?;
+        let name = DisplayName::new(&self.name)?;
+        let info = DiscoveryInfo::new(self.info)?;
+        let identity = self.identity.unwrap_or_else(Identity::generate);
+        let endpoint = endpoint::bind(&identity, &self.interfaces, self.port).await?;
+        let port = endpoint.bound_sockets().first().map_or(0, std::net::SocketAddr::port);
+        let site = Site {
+            service: service.clone(),
+            port,
+            interfaces: self.interfaces,
+            addresses: endpoint.addr().ip_addrs().copied().collect(),
+        };
+        let discovery =
+            self.discovery.start(site).map_err(|error| StartError::Discovery { error })?;
+
+        let mut config = Config::new(identity.peer_id(), service, name.clone(), incarnation());
+        config.info = info;
+        config.joining = self.joining;
+        config.max_peers = self.max_peers;
+        config.max_message_bytes = self.max_message_size;
+        config.reconnect_window = self.reconnect_window;
+
+        let shared = Arc::new(Shared::default());
+        let (sender, requests) = mpsc::unbounded_channel();
+        let driver = Driver::new(Parts {
+            session: multipeer_proto::Session::new(config),
+            endpoint,
+            discovery,
+            shared: shared.clone(),
+            requests,
+            requests_sender: sender.downgrade(),
+            max_message_bytes: self.max_message_size,
+        });
+        if self.looking {
+            _ = sender.send(Request::Command(Command::StartLooking));
+        }
+        let id = identity.peer_id();
+        discovery::reinstate(id);
+        let (over, ended) = tokio::sync::watch::channel(false);
+        tokio::spawn(async move {
+            driver.run().await;
+            discovery::retire(id);
+            _ = over.send(true);
+        });
+        Ok(Session::new(id, name, port, shared, sender, ended))
+    }
+
+    fn check_ranges(&self) -> Result<(), StartError> {
+        let day = Duration::from_secs(24 * 60 * 60);
+        let out_of_range =
+            |setting, rule, value| Err(StartError::OutOfRange { setting, rule, value });
+        if !(1..=1024).contains(&self.max_peers) {
+            return out_of_range("max_peers", "1 to 1024", self.max_peers.to_string());
+        }
+        if !(1..=1 << 30).contains(&self.max_message_size) {
+            let value = self.max_message_size.to_string();
+            return out_of_range("max_message_size", "1 byte to 1 GiB", value);
+        }
+        if self.reconnect_window > day {
+            let value = format!("{} s", self.reconnect_window.as_secs());
+            return out_of_range("reconnect_window", "at most a day", value);
+        }
+        Ok(())
+    }
+}
+
+/// A number that no earlier start of the same identity had: the time, in microseconds.
+fn incarnation() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or_default().max(1)
+}

@@ -1,0 +1,105 @@
+//! Invitations, as the application handles them.
+
+use std::fmt;
+
+use bytes::Bytes;
+use multipeer_proto::{Command, InvitationId, InviteError};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{net::Request, peer::Peer};
+
+/// A peer asks this one into its session.
+///
+/// Dropped without an answer, it is declined.
+#[derive(Debug)]
+pub struct Invitation {
+    from: Peer,
+    context: Bytes,
+    answer: Option<Answer>,
+}
+
+struct Answer {
+    invitation: InvitationId,
+    requests: mpsc::UnboundedSender<Request>,
+}
+
+impl Invitation {
+    pub(crate) fn new(
+        from: Peer,
+        context: Bytes,
+        invitation: InvitationId,
+        requests: mpsc::UnboundedSender<Request>,
+    ) -> Self {
+        Self { from, context, answer: Some(Answer { invitation, requests }) }
+    }
+
+    /// Who asks.
+    pub fn from(&self) -> &Peer {
+        &self.from
+    }
+
+    /// What the inviting application has to say: at most 64 KiB.
+    pub fn context(&self) -> &Bytes {
+        &self.context
+    }
+
+    /// Joins. [`Event::PeerConnected`](crate::Event::PeerConnected) tells when it is done. An
+    /// invitation that was withdrawn meanwhile is nothing any more, and neither is its answer.
+    pub fn accept(mut self) {
+        self.answer(None);
+    }
+
+    /// Says no, with words of at most 256 bytes for the other side, or none.
+    pub fn decline(mut self, text: impl Into<String>) {
+        self.answer(Some(text.into()));
+    }
+
+    fn answer(&mut self, decline: Option<String>) {
+        if let Some(Answer { invitation, requests }) = self.answer.take() {
+            let peer = self.from.id;
+            let command = Command::AnswerInvitation { peer, invitation, decline };
+            // A session that is over has nobody left to answer.
+            _ = requests.send(Request::Command(command));
+        }
+    }
+}
+
+impl Drop for Invitation {
+    fn drop(&mut self) {
+        self.answer(Some(String::new()));
+    }
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.invitation)
+    }
+}
+
+/// An invitation that was sent. Dropping it changes nothing: it stays sent, and
+/// [`Event::InvitationFailed`](crate::Event::InvitationFailed) tells if nothing comes of it.
+#[derive(Debug)]
+pub struct OutgoingInvitation {
+    pub(crate) invitation: InvitationId,
+    pub(crate) answer: oneshot::Receiver<Result<Peer, InviteError>>,
+    pub(crate) requests: mpsc::UnboundedSender<Request>,
+}
+
+impl OutgoingInvitation {
+    /// Waits for the answer: the peer, once it is connected.
+    ///
+    /// # Errors
+    ///
+    /// [`InviteError`]: declined, not reached, no answer in time, or withdrawn.
+    ///
+    /// Cancel safe: the invitation stays sent.
+    pub async fn answer(&mut self) -> Result<Peer, InviteError> {
+        (&mut self.answer).await.unwrap_or(Err(InviteError::SessionOver))
+    }
+
+    /// Withdraws the invitation, if it was not answered yet.
+    pub fn cancel(self) {
+        let command = Command::CancelInvite { invitation: self.invitation };
+        _ = self.requests.send(Request::Command(command));
+    }
+}

@@ -1,0 +1,57 @@
+//! Nearby devices find each other and talk in one session: no server, no internet, any platform.
+//!
+//! ```no_run
+//! use multipeer::{Event, Session};
+//!
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let session = Session::builder("chat", "Alice").start().await?; // announces and browses
+//! let mut events = session.events();
+//! while let Some(event) = events.next().await {
+//!     match event {
+//!         Event::PeerConnected(peer) => session.send(peer.id, "hello").await?,
+//!         Event::Message { from, data, .. } => println!("{}: {data:?}", from.name),
+//!         _ => {}
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Peers announce themselves with DNS-SD over multicast DNS. Every link is QUIC with TLS 1.3, both
+//! keys proven. By default a session invites whom it finds and takes every invitation; with
+//! [`Joining::Ask`] the application decides.
+//!
+//! # Back-pressure
+//!
+//! Everything is bounded. [`Session::send`] waits while the receiver is slow; a slow peer slows
+//! those who send to it and nobody else. A slow reader of [`Events`] loses nothing: its session
+//! stops reading from the network until it catches up.
+//!
+//! # Runtime
+//!
+//! A session runs on the tokio runtime in which it was started. All its tasks end with
+//! [`Session::leave`].
+
+#![deny(missing_docs)]
+
+mod config;
+pub mod discovery;
+mod error;
+mod event;
+mod identity;
+mod invitation;
+mod net;
+mod peer;
+mod session;
+
+pub use config::SessionBuilder;
+pub use error::{IdentityError, PingError, SendError, StartError, UnreliableError};
+pub use event::{Event, Events};
+pub use identity::Identity;
+pub use invitation::{Invitation, OutgoingInvitation};
+pub use multipeer_proto::{
+    DeclineReason, DisconnectReason, DiscoveryInfo, DisplayName, GoodbyeReason, InviteError,
+    Joining, NameError, ParsePeerIdError, PeerId, PeerInfo, ServiceType, Statistics, limits,
+};
+pub use peer::Peer;
+pub use session::{PingMode, Session};

@@ -1,0 +1,39 @@
+//! The driver: it moves bytes and decides nothing. What to do is the business of
+//! [`multipeer_proto::Session`], which one task owns.
+
+pub(crate) mod driver;
+pub(crate) mod endpoint;
+mod lane;
+mod link;
+mod outputs;
+mod shared;
+mod writer;
+
+use bytes::Bytes;
+use multipeer_proto::{Command, InvitationId, InviteError, PeerId};
+use tokio::sync::oneshot;
+
+pub(crate) use self::{lane::Lane, shared::Shared};
+use crate::{peer::Peer, session::PingMode};
+
+/// What the application asks of the task that owns the session.
+#[derive(Debug)]
+pub(crate) enum Request {
+    Command(Command),
+    Invite {
+        invitation: InvitationId,
+        peer: PeerId,
+        context: Bytes,
+        timeout: std::time::Duration,
+        /// Told at once whether the invitation is under way.
+        begun: oneshot::Sender<Result<(), InviteError>>,
+        /// Told how it went.
+        answer: oneshot::Sender<Result<Peer, InviteError>>,
+    },
+    Ping {
+        peer: PeerId,
+        bytes: usize,
+        mode: PingMode,
+        answered: oneshot::Sender<()>,
+    },
+}

@@ -1,0 +1,302 @@
+//! The task that owns the session.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use iroh::{Endpoint, endpoint::Incoming};
+use multipeer_proto::{
+    Command, Direction, Input, InvitationId, InviteError, LinkId, PeerId, Session, Timestamp,
+    message::Datagram,
+};
+use tokio::{
+    sync::{Semaphore, mpsc, oneshot},
+    task::JoinSet,
+    time::{Instant, sleep_until, timeout},
+};
+use tracing::{debug, trace};
+
+use super::{
+    Request,
+    link::{self, Link, LinkInput},
+    shared::{Shared, View},
+};
+use crate::{
+    discovery::{self, Discovery, DiscoveryEvent},
+    event::Event,
+    peer::Peer,
+    session::PingMode,
+};
+
+/// Reports of links that wait for the session task.
+const MAX_WAITING_INPUTS: usize = 1024;
+/// Incoming connections that are being proven at the same time; more are refused.
+const MAX_HANDSHAKES: usize = 64;
+/// Time for an incoming connection to prove itself.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Pings that wait for their answer.
+const MAX_PINGS: usize = 256;
+/// Time for links to say goodbye, and for the endpoint to close.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What the driver is made of.
+pub(crate) struct Parts {
+    pub(crate) session: Session,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) discovery: Box<dyn Discovery>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) requests: mpsc::UnboundedReceiver<Request>,
+    pub(crate) requests_sender: mpsc::WeakUnboundedSender<Request>,
+    pub(crate) max_message_bytes: usize,
+}
+
+/// The task that owns the session, and everything that it looks after.
+pub(crate) struct Driver {
+    pub(super) session: Session,
+    pub(super) endpoint: Endpoint,
+    pub(super) discovery: Box<dyn Discovery>,
+    pub(super) shared: Arc<Shared>,
+    requests: mpsc::UnboundedReceiver<Request>,
+    /// Weak, so that the session ends when the application has dropped all its handles.
+    pub(super) requests_sender: mpsc::WeakUnboundedSender<Request>,
+    inputs: mpsc::Receiver<LinkInput>,
+    pub(super) inputs_sender: mpsc::Sender<LinkInput>,
+    pub(super) links: BTreeMap<LinkId, Link>,
+    /// Which link carries a peer's messages.
+    pub(super) lane_links: BTreeMap<PeerId, LinkId>,
+    next_link: u64,
+    /// Invitations that wait for their answer.
+    pub(super) invitations: BTreeMap<InvitationId, oneshot::Sender<Result<Peer, InviteError>>>,
+    pings: BTreeMap<(PeerId, u64), oneshot::Sender<()>>,
+    next_ping: u64,
+    /// A peer that is connected as soon as its lane is attached.
+    pub(super) connecting: Option<Peer>,
+    /// What a peer that is being disconnected had not confirmed; goes into the event.
+    pub(super) unconfirmed: Vec<Bytes>,
+    /// Dials and handshakes.
+    pub(super) tasks: JoinSet<()>,
+    /// Those that serve links.
+    link_tasks: JoinSet<()>,
+    handshakes: Arc<Semaphore>,
+    pub(super) start: Instant,
+    pub(super) max_message_bytes: usize,
+    pub(super) left: bool,
+}
+
+impl Driver {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let (inputs_sender, inputs) = mpsc::channel(MAX_WAITING_INPUTS);
+        Self {
+            session: parts.session,
+            endpoint: parts.endpoint,
+            discovery: parts.discovery,
+            shared: parts.shared,
+            requests: parts.requests,
+            requests_sender: parts.requests_sender,
+            inputs,
+            inputs_sender,
+            links: BTreeMap::new(),
+            lane_links: BTreeMap::new(),
+            next_link: 0,
+            invitations: BTreeMap::new(),
+            pings: BTreeMap::new(),
+            next_ping: 0,
+            connecting: None,
+            unconfirmed: Vec::new(),
+            tasks: JoinSet::new(),
+            link_tasks: JoinSet::new(),
+            handshakes: Arc::new(Semaphore::new(MAX_HANDSHAKES)),
+            start: Instant::now(),
+            max_message_bytes: parts.max_message_bytes,
+            left: false,
+        }
+    }
+
+    /// Runs until the session is over, and leaves nothing behind.
+    pub(crate) async fn run(mut self) {
+        let addresses = self.endpoint.addr().ip_addrs().copied().collect();
+        self.handle(Input::OwnAddresses(addresses));
+        while !self.left {
+            self.step().await;
+        }
+        self.discovery.shutdown().await;
+        self.tasks.shutdown().await;
+        // Links have their goodbyes to say, and nobody reads their reports any more.
+        self.inputs.close();
+        let goodbyes = async { while self.link_tasks.join_next().await.is_some() {} };
+        _ = timeout(CLOSE_TIMEOUT, goodbyes).await;
+        self.link_tasks.shutdown().await;
+        _ = timeout(CLOSE_TIMEOUT, self.endpoint.close()).await;
+        self.publish_view();
+        self.shared.events.close();
+    }
+
+    /// Waits for the next thing to happen and does what comes of it.
+    async fn step(&mut self) {
+        let wake_at = self.session.poll_timeout().map(|at| self.start + at.since_start());
+        let wake_at = wake_at.unwrap_or_else(|| Instant::now() + Duration::from_secs(3600));
+        // While the application is behind, the session takes in no news. What waits for it is
+        // bounded that way, and nothing is lost: peers announce again, links are dialled again.
+        let behind = self.shared.events.is_backlogged();
+        let events = self.shared.events.clone();
+        tokio::select! {
+            request = self.requests.recv() => match request {
+                Some(request) => self.handle_request(request),
+                // Nobody is left who could want anything.
+                None => self.handle(Input::Command(Command::Leave)),
+            },
+            Some(input) = self.inputs.recv() => self.handle_link_input(input),
+            incoming = self.endpoint.accept(), if !behind => {
+                if let Some(incoming) = incoming {
+                    self.accept(incoming);
+                } else {
+                    self.left = true;
+                }
+            }
+            event = self.discovery.next(), if !behind => self.handle_discovery(event),
+            () = events.wait_for_room(), if behind => {}
+            () = sleep_until(wake_at) => self.handle(Input::Tick),
+            Some(_) = self.tasks.join_next() => {}
+            Some(_) = self.link_tasks.join_next() => {}
+        }
+    }
+
+    pub(super) fn handle(&mut self, input: Input) {
+        let now = Timestamp::after_start(self.start.elapsed());
+        trace!(me = %self.session.id().short(), ?input, "session");
+        self.session.handle(now, input);
+        self.carry_out();
+    }
+
+    fn handle_request(&mut self, request: Request) {
+        match request {
+            Request::Command(command) => self.handle(Input::Command(command)),
+            Request::Invite { invitation, peer, context, timeout, begun, answer } => {
+                self.invitations.insert(invitation, answer);
+                let command = Command::Invite { invitation, peer, context, timeout };
+                let now = Timestamp::after_start(self.start.elapsed());
+                self.session.handle(now, Input::Command(command));
+                let refusal = self.session.refused_invitation(invitation);
+                _ = begun.send(refusal.map_or(Ok(()), Err));
+                self.carry_out();
+            }
+            Request::Ping { peer, bytes, mode, answered } => {
+                self.ping(peer, bytes, mode, answered);
+            }
+        }
+    }
+
+    fn ping(&mut self, peer: PeerId, bytes: usize, mode: PingMode, answered: oneshot::Sender<()>) {
+        self.pings.retain(|_, waiting| !waiting.is_closed());
+        if self.pings.len() >= MAX_PINGS {
+            return;
+        }
+        self.next_ping += 1;
+        let token = self.next_ping;
+        self.pings.insert((peer, token), answered);
+        let padding = Bytes::from(vec![0; bytes]);
+        match mode {
+            PingMode::Reliable => {
+                self.handle(Input::Command(Command::Ping { peer, token, padding }));
+            }
+            PingMode::Unreliable => {
+                if let Some(lane) = self.shared.lane(peer) {
+                    // Too large by now, or lost: no answer comes, and the caller learns that.
+                    _ = lane.send_datagram(&Datagram::Ping { token, padding });
+                }
+            }
+        }
+    }
+
+    pub(super) fn handle_pong(&mut self, peer: PeerId, token: u64) {
+        if let Some(waiting) = self.pings.remove(&(peer, token)) {
+            _ = waiting.send(());
+        }
+    }
+
+    fn handle_link_input(&mut self, input: LinkInput) {
+        match input {
+            LinkInput::Up { connection, direction } => {
+                let peer = PeerId::from_bytes(*connection.remote_id().as_bytes());
+                let remote = link::remote_address(&connection);
+                self.next_link += 1;
+                let id = LinkId(self.next_link);
+                let (inputs, shared) = (self.inputs_sender.clone(), self.shared.clone());
+                let link =
+                    link::spawn(&mut self.link_tasks, id, connection, direction, inputs, shared);
+                self.links.insert(id, link);
+                self.handle(Input::LinkUp { link: id, peer, direction, remote });
+            }
+            LinkInput::DialFailed { peer, attempt, error } => {
+                debug!(peer = %peer.short(), error, "dial failed");
+                self.handle(Input::DialFailed { peer, attempt, error });
+            }
+            LinkInput::Frame { link, frame } => self.handle(Input::Frame { link, frame }),
+            LinkInput::Misbehaved { link, error } => {
+                debug!(?link, error, "a peer broke the protocol");
+                self.handle(Input::Misbehaved { link, error });
+            }
+            LinkInput::Arrived { peer, received } => self.handle(Input::Arrived { peer, received }),
+            LinkInput::Pong { peer, token } => self.handle_pong(peer, token),
+            LinkInput::Down { link } => {
+                self.links.remove(&link);
+                self.link_down(link);
+            }
+        }
+    }
+
+    pub(super) fn link_down(&mut self, link: LinkId) {
+        self.detach_link(link);
+        self.handle(Input::LinkDown { link });
+    }
+
+    /// The link carries nobody's messages any more.
+    pub(super) fn detach_link(&mut self, link: LinkId) {
+        let peer = self.lane_links.iter().find(|(_, attached)| **attached == link);
+        if let Some(peer) = peer.map(|(&peer, _)| peer) {
+            self.lane_links.remove(&peer);
+            if let Some(lane) = self.shared.lane(peer) {
+                lane.link_gone(link);
+            }
+        }
+    }
+
+    fn accept(&mut self, incoming: Incoming) {
+        let Ok(permit) = self.handshakes.clone().try_acquire_owned() else {
+            incoming.refuse();
+            return;
+        };
+        let inputs = self.inputs_sender.clone();
+        self.tasks.spawn(async move {
+            let Ok(accepting) = incoming.accept() else {
+                return;
+            };
+            if let Ok(Ok(connection)) = timeout(HANDSHAKE_TIMEOUT, accepting).await {
+                let input = LinkInput::Up { connection, direction: Direction::Accepted };
+                _ = inputs.send(input).await;
+            }
+            drop(permit);
+        });
+    }
+
+    fn handle_discovery(&mut self, event: DiscoveryEvent) {
+        match event {
+            DiscoveryEvent::Found { announcement, .. }
+                if discovery::is_retired(announcement.peer) => {}
+            DiscoveryEvent::Found { announcement, addresses } => {
+                self.handle(Input::Discovered { announcement, addresses });
+            }
+            DiscoveryEvent::Gone { peer } => self.handle(Input::Lost { peer }),
+            DiscoveryEvent::Problem(problem) => {
+                self.shared.events.push(Event::DiscoveryProblem(problem));
+            }
+        }
+    }
+
+    pub(super) fn publish_view(&self) {
+        self.shared.set_view(View {
+            peers: self.session.peers().map(Peer::from).collect(),
+            nearby: self.session.nearby().map(Peer::from).collect(),
+            statistics: self.session.statistics(),
+        });
+    }
+}

@@ -1,0 +1,161 @@
+//! The QUIC endpoint: on which interfaces and port, and with which settings.
+
+use std::{
+    collections::BTreeSet,
+    io::ErrorKind,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket},
+    time::Duration,
+};
+
+use iroh::{
+    Endpoint, RelayMode,
+    endpoint::{BindOpts, Builder, QuicTransportConfig, VarInt, presets},
+};
+
+use crate::{error::StartError, identity::Identity};
+
+/// The application protocol, for TLS (RFC 7301).
+pub(crate) const ALPN: &[u8] = b"multipeer";
+
+/// A sign of life is due after so long, ...
+const KEEP_ALIVE: Duration = Duration::from_secs(2);
+/// ... and a link from which none came for so long is dead: two may be lost.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(6);
+/// What a link may have under way before it is part of the session, in bytes. An invitation with
+/// its whole context fits; more than that a stranger cannot make this side hold.
+const STRANGER_WINDOW_BYTES: u32 = 128 * 1024;
+/// What a member may have under way, in bytes.
+pub(super) const MEMBER_WINDOW_BYTES: u32 = 8 * 1024 * 1024;
+/// What one stream may have under way, in bytes.
+const STREAM_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
+/// Bytes of datagrams that wait to be sent, and that wait to be read.
+const DATAGRAM_BUFFER_BYTES: usize = 256 * 1024;
+/// Tries to find a port that is free for both address families.
+const PORT_TRIES: usize = 16;
+
+/// Binds an endpoint. An empty list of interfaces means all of them.
+pub(crate) async fn bind(
+    identity: &Identity,
+    interfaces: &[String],
+    port: Option<u16>,
+) -> Result<Endpoint, StartError> {
+    // One port for both families: an SRV record has room for one.
+    let tries = if port.is_some() { 1 } else { PORT_TRIES };
+    let mut failure = StartError::Socket { error: "no port was tried".to_owned() };
+    for _ in 0..tries {
+        let chosen = match port {
+            Some(port) => port,
+            None => free_port()?,
+        };
+        let builder = sockets(builder(identity), interfaces, chosen)?;
+        match builder.bind().await {
+            Ok(endpoint) => return Ok(endpoint),
+            Err(error) => failure = bind_error(&error, chosen),
+        }
+    }
+    Err(failure)
+}
+
+fn builder(identity: &Identity) -> Builder {
+    // Nothing here leaves the local network: no relay, no lookup service, no port mapping.
+    Endpoint::builder(presets::Minimal)
+        .relay_mode(RelayMode::custom([]))
+        .secret_key(identity.secret_key())
+        .alpns(vec![ALPN.to_vec()])
+        .transport_config(transport_config())
+        .clear_ip_transports()
+}
+
+/// The settings of every link.
+pub(crate) fn transport_config() -> QuicTransportConfig {
+    let config = QuicTransportConfig::builder()
+        .keep_alive_interval(KEEP_ALIVE)
+        .default_path_keep_alive_interval(KEEP_ALIVE)
+        .default_path_max_idle_timeout(IDLE_TIMEOUT)
+        // One for control and one for messages, so far.
+        .max_concurrent_bidi_streams(VarInt::from_u32(1))
+        .max_concurrent_uni_streams(VarInt::from_u32(1))
+        .receive_window(VarInt::from_u32(STRANGER_WINDOW_BYTES))
+        .stream_receive_window(VarInt::from_u32(STREAM_WINDOW_BYTES))
+        .datagram_receive_buffer_size(Some(DATAGRAM_BUFFER_BYTES))
+        .datagram_send_buffer_size(DATAGRAM_BUFFER_BYTES);
+    match IDLE_TIMEOUT.try_into() {
+        Ok(timeout) => config.max_idle_timeout(Some(timeout)).build(),
+        Err(_) => config.build(),
+    }
+}
+
+fn sockets(mut builder: Builder, interfaces: &[String], port: u16) -> Result<Builder, StartError> {
+    let impossible =
+        |error: iroh::endpoint::InvalidSocketAddr| StartError::Socket { error: error.to_string() };
+    if interfaces.is_empty() {
+        let v4 = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+        let v6 = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
+        // A machine may have either family switched off.
+        return builder
+            .bind_addr(v4)
+            .and_then(|b| b.bind_addr_with_opts(v6, BindOpts::default().set_is_required(false)))
+            .map_err(impossible);
+    }
+    for (address, prefix_len) in addresses_of(interfaces)? {
+        let address = with_port(address, port);
+        let options = BindOpts::default().set_prefix_len(prefix_len).set_is_default_route(false);
+        builder = builder.bind_addr_with_opts(address, options).map_err(impossible)?;
+    }
+    Ok(builder)
+}
+
+fn with_port(mut address: SocketAddr, port: u16) -> SocketAddr {
+    address.set_port(port);
+    address
+}
+
+/// The addresses of these interfaces, each with the length of its network's prefix.
+fn addresses_of(interfaces: &[String]) -> Result<Vec<(SocketAddr, u8)>, StartError> {
+    let all = if_addrs::get_if_addrs()
+        .map_err(|error| StartError::Socket { error: error.to_string() })?;
+    let mut addresses = Vec::new();
+    for name in interfaces {
+        let before = addresses.len();
+        for interface in all.iter().filter(|interface| interface.name == *name) {
+            addresses.push(match &interface.addr {
+                if_addrs::IfAddr::V4(v4) => (SocketAddr::new(IpAddr::V4(v4.ip), 0), v4.prefixlen),
+                if_addrs::IfAddr::V6(v6) => {
+                    let scope = if v6.ip.is_unicast_link_local() { interface.index } else { None };
+                    let address = SocketAddrV6::new(v6.ip, 0, 0, scope.unwrap_or(0));
+                    (SocketAddr::V6(address), v6.prefixlen)
+                }
+            });
+        }
+        if addresses.len() == before {
+            let names: BTreeSet<&str> = all.iter().map(|i| i.name.as_str()).collect();
+            let available = names.into_iter().collect::<Vec<_>>().join(", ");
+            return Err(StartError::NoSuchInterface { name: name.clone(), available });
+        }
+    }
+    Ok(addresses)
+}
+
+/// A port that nobody has at the moment.
+fn free_port() -> Result<u16, StartError> {
+    UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))
+        .or_else(|_| UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)))
+        .and_then(|socket| socket.local_addr())
+        .map(|address| address.port())
+        .map_err(|error| StartError::Socket { error: error.to_string() })
+}
+
+fn bind_error(error: &iroh::endpoint::BindError, port: u16) -> StartError {
+    let mut source: Option<&dyn std::error::Error> = Some(error);
+    let mut text = error.to_string();
+    while let Some(cause) = source {
+        if let Some(io) = cause.downcast_ref::<std::io::Error>() {
+            if io.kind() == ErrorKind::AddrInUse {
+                return StartError::PortTaken { port };
+            }
+            text = io.to_string();
+        }
+        source = cause.source();
+    }
+    StartError::Socket { error: text }
+}

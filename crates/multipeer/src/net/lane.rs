@@ -1,0 +1,342 @@
+//! One peer's messages: the queue that the application fills, and the two pumps that move them
+//! over whatever link is attached.
+
+use std::{
+    collections::VecDeque,
+    future::poll_fn,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::Poll,
+};
+
+use bytes::Bytes;
+use iroh::endpoint::{Connection, RecvStream, SendDatagramError};
+use multipeer_proto::{
+    Inbox, LinkId, Outbox, PeerId, Timestamp,
+    delivery::DeliveryError,
+    limits::OUTBOX_BYTES,
+    message::{DATAGRAM_OVERHEAD_BYTES, Datagram, MessageDecoder},
+};
+use tokio::{
+    sync::{Notify, mpsc},
+    time::{Instant, sleep_until},
+};
+
+use super::{link::LinkInput, writer::Writer};
+use crate::{
+    error::{SendError, UnreliableError},
+    event::{EventQueue, Gauge},
+    peer::Peer,
+};
+
+/// Chunks that are read from the stream at once.
+const READ_CHUNKS: usize = 32;
+/// Messages of at most so many bytes are copied out of the packet in which they came, so that an
+/// application that keeps one does not keep the packet.
+const UNSHARE_BELOW_BYTES: usize = 1024;
+
+/// One connected peer, for as long as it is in the session.
+#[derive(Debug)]
+pub(crate) struct Lane {
+    pub(crate) peer: Peer,
+    state: Mutex<State>,
+    /// There may be room in the outbox.
+    room: Notify,
+    /// There is something to write.
+    work: Notify,
+    gauge: Arc<Gauge>,
+}
+
+#[derive(Debug)]
+struct State {
+    outbox: Outbox,
+    max_message_bytes: usize,
+    connection: Option<Connection>,
+    link: Option<LinkId>,
+    /// Once the link's message stream is open.
+    writer: Option<Writer>,
+    closed: bool,
+    draining: bool,
+    inbox: Inbox,
+}
+
+impl Lane {
+    pub(super) fn new(peer: Peer, max_message_bytes: usize) -> Self {
+        let state = State {
+            outbox: Outbox::new(OUTBOX_BYTES),
+            max_message_bytes,
+            connection: None,
+            link: None,
+            writer: None,
+            closed: false,
+            draining: false,
+            inbox: Inbox::default(),
+        };
+        Self {
+            peer,
+            state: Mutex::new(state),
+            room: Notify::new(),
+            work: Notify::new(),
+            gauge: Arc::default(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Queues a message, and waits for room first.
+    pub(crate) async fn send(&self, message: Bytes) -> Result<(), SendError> {
+        match self.try_send(message.clone()) {
+            Err(SendError::QueueFull(_)) => {}
+            result => return result,
+        }
+        loop {
+            let room = self.room.notified();
+            match self.try_send(message.clone()) {
+                Err(SendError::QueueFull(_)) => room.await,
+                result => {
+                    // Room for one may be room for another that waits: pass the word on.
+                    self.room.notify_one();
+                    return result;
+                }
+            }
+        }
+    }
+
+    /// Queues a message if there is room.
+    pub(crate) fn try_send(&self, message: Bytes) -> Result<(), SendError> {
+        let peer = self.peer.id;
+        let mut state = self.state();
+        if state.closed || state.draining {
+            return Err(SendError::NotConnected(peer));
+        }
+        if message.len() > state.max_message_bytes {
+            let (bytes, limit) = (message.len(), state.max_message_bytes);
+            return Err(SendError::TooLarge { bytes, limit });
+        }
+        let State { outbox, writer, .. } = &mut *state;
+        outbox.push(message).map_err(|_| SendError::QueueFull(peer))?;
+        let written = writer.as_mut().is_some_and(|writer| writer.write_directly(outbox));
+        drop(state);
+        if !written {
+            self.work.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Sends a datagram. While the peer's link is being replaced it is lost.
+    pub(crate) fn send_datagram(&self, datagram: &Datagram) -> Result<(), UnreliableError> {
+        let Some(connection) = self.state().connection.clone() else {
+            return Ok(());
+        };
+        match connection.send_datagram(datagram.encode()) {
+            Err(SendDatagramError::TooLarge) => Err(UnreliableError::TooLarge {
+                bytes: datagram.payload().len(),
+                limit: self.max_datagram_payload().unwrap_or_default(),
+            }),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Bytes of payload that fit a datagram at the moment, if there is a link.
+    pub(crate) fn max_datagram_payload(&self) -> Option<usize> {
+        let connection = self.state().connection.clone()?;
+        Some(connection.max_datagram_size()?.saturating_sub(DATAGRAM_OVERHEAD_BYTES))
+    }
+
+    /// Whether everything that was sent is confirmed. From now on nothing more is taken.
+    pub(super) fn drain(&self) -> bool {
+        let mut state = self.state();
+        state.draining = true;
+        state.outbox.is_empty()
+    }
+
+    /// The peer has so many messages. Returns whether a drain is done with that.
+    pub(super) fn handle_confirmed(&self, received: u64) -> Result<bool, DeliveryError> {
+        let mut state = self.state();
+        let made_room = state.outbox.handle_confirmed(received)?;
+        let drained = state.draining && state.outbox.is_empty();
+        drop(state);
+        if made_room {
+            self.room.notify_one();
+        }
+        Ok(drained)
+    }
+
+    /// A link takes over.
+    pub(super) fn attach(
+        &self,
+        link: LinkId,
+        connection: Connection,
+        received: u64,
+        max_message_bytes: usize,
+    ) -> Result<(), DeliveryError> {
+        let mut state = self.state();
+        state.link = Some(link);
+        state.writer = None;
+        state.connection = Some(connection);
+        state.max_message_bytes = max_message_bytes;
+        state.outbox.handle_resumed(received)
+    }
+
+    /// The link is gone; messages wait for the next one.
+    pub(super) fn link_gone(&self, link: LinkId) {
+        let mut state = self.state();
+        if state.link == Some(link) {
+            state.link = None;
+            state.connection = None;
+            state.writer = None;
+        }
+    }
+
+    /// Ends it: nothing goes in any more. Returns what was not confirmed.
+    pub(super) fn close(&self) -> Vec<Bytes> {
+        let mut state = self.state();
+        state.closed = true;
+        state.link = None;
+        state.connection = None;
+        state.writer = None;
+        let unconfirmed = state.outbox.take_unconfirmed();
+        drop(state);
+        self.room.notify_waiters();
+        self.room.notify_one();
+        unconfirmed
+    }
+
+    /// Writes messages to the link until it dies or another one takes over.
+    pub(super) async fn write(self: Arc<Self>, link: LinkId, connection: Connection) {
+        let Ok(stream) = connection.open_uni().await else {
+            return;
+        };
+        {
+            let mut state = self.state();
+            if state.link != Some(link) {
+                return;
+            }
+            state.writer = Some(Writer::new(link, stream, &state.outbox));
+        }
+        loop {
+            let work = self.work.notified();
+            let alive = poll_fn(|context| {
+                let State { writer, outbox, .. } = &mut *self.state();
+                match writer {
+                    Some(writer) if writer.link == link => writer.poll_write(outbox, context),
+                    _ => Poll::Ready(false),
+                }
+            });
+            if !alive.await {
+                // The word may have been for whoever writes now.
+                self.work.notify_one();
+                return;
+            }
+            work.await;
+        }
+    }
+
+    /// Reads the peer's message stream from the link until it dies.
+    pub(super) async fn read(
+        self: Arc<Self>,
+        context: ReadContext,
+        mut stream: RecvStream,
+    ) -> Result<(), String> {
+        let mut decoder = MessageDecoder::new(context.max_message_bytes);
+        let mut chunks: [Bytes; READ_CHUNKS] = Default::default();
+        let mut skip = None;
+        let mut arrived = VecDeque::new();
+        // Armed once for many messages: setting a timer costs as much as handling a message.
+        let confirm_timer = sleep_until(Instant::now());
+        tokio::pin!(confirm_timer);
+        let mut armed = false;
+        loop {
+            if !armed && let Some(at) = self.state().inbox.poll_timeout() {
+                confirm_timer.as_mut().reset(context.start + at.since_start());
+                armed = true;
+            }
+            // While the application is behind, the stream is not read, and the sender waits.
+            let has_room = self.gauge.has_room();
+            tokio::select! {
+                biased;
+                read = stream.read_many_chunks(&mut chunks), if has_room => {
+                    let Ok(Some(count)) = read else { return Ok(()) };
+                    for chunk in &mut chunks[..count] {
+                        let deliver = |message| arrived.push_back(message);
+                        decoder.decode(std::mem::take(chunk), deliver).map_err(|e| e.to_string())?;
+                    }
+                    if skip.is_none() && let Some(first) = decoder.first() {
+                        let known = self.state().inbox.handle_stream(first);
+                        skip = Some(known.map_err(|error| error.to_string())?);
+                    }
+                    self.deliver(&context, &mut arrived, &mut skip);
+                }
+                () = confirm_timer.as_mut(), if armed => armed = false,
+                () = self.gauge.wait_for_room(), if !has_room => {}
+            }
+            self.confirm(&context).await;
+        }
+    }
+
+    fn deliver(
+        &self,
+        context: &ReadContext,
+        arrived: &mut VecDeque<Bytes>,
+        skip: &mut Option<u64>,
+    ) {
+        while let Some(left @ 1..) = skip
+            && arrived.pop_front().is_some()
+        {
+            *left -= 1;
+        }
+        if arrived.is_empty() {
+            return;
+        }
+        let now = context.now();
+        let mut state = self.state();
+        if state.link != Some(context.link) {
+            arrived.clear();
+            return;
+        }
+        for message in arrived.iter_mut() {
+            state.inbox.handle_message(now, message);
+            if message.len() <= UNSHARE_BELOW_BYTES {
+                *message = Bytes::copy_from_slice(message);
+            }
+        }
+        // Under the lock, so that nothing is delivered after the lane was closed.
+        context.events.push_messages(&self.peer, arrived, &self.gauge);
+    }
+
+    async fn confirm(&self, context: &ReadContext) {
+        let due = self.state().inbox.poll_confirm(context.now());
+        if let Some(received) = due {
+            let peer = self.peer.id;
+            _ = context.inputs.send(LinkInput::Arrived { peer, received }).await;
+        }
+    }
+
+    /// Hands a best-effort message to the application.
+    pub(super) fn deliver_unreliable(&self, link: LinkId, events: &EventQueue, message: Bytes) {
+        let state = self.state();
+        if state.link == Some(link) {
+            events.push_unreliable(&self.peer, message, &self.gauge);
+        }
+    }
+
+    pub(crate) fn id(&self) -> PeerId {
+        self.peer.id
+    }
+}
+
+/// What reading messages needs beside the stream.
+pub(super) struct ReadContext {
+    pub(super) link: LinkId,
+    pub(super) max_message_bytes: usize,
+    pub(super) events: Arc<EventQueue>,
+    pub(super) inputs: mpsc::Sender<LinkInput>,
+    pub(super) start: Instant,
+}
+
+impl ReadContext {
+    fn now(&self) -> Timestamp {
+        Timestamp::after_start(self.start.elapsed())
+    }
+}

@@ -1,0 +1,194 @@
+//! Carrying out what the session asks for.
+
+use std::{sync::Arc, time::Duration};
+
+use iroh::{EndpointAddr, PublicKey, TransportAddr, endpoint::VarInt};
+use multipeer_proto::{Event as ProtoEvent, Input, LinkId, Output, PeerId, PeerInfo};
+use tokio::time::timeout;
+use tracing::trace;
+
+use super::{
+    driver::Driver,
+    endpoint::{ALPN, MEMBER_WINDOW_BYTES},
+    lane::{Lane, ReadContext},
+    link::LinkInput,
+};
+use crate::{event::Event, invitation::Invitation, peer::Peer};
+
+/// Time for one attempt to dial.
+const DIAL_TIMEOUT: Duration = multipeer_proto::limits::DIAL_TIMEOUT;
+
+impl Driver {
+    /// Does everything that the session asks for, also what comes of doing it.
+    pub(super) fn carry_out(&mut self) {
+        let mut changed = false;
+        while let Some(output) = self.session.poll() {
+            // The closing of a link may have been counted.
+            changed |= matches!(output, Output::Event(_) | Output::CloseLink { .. });
+            self.output(output);
+        }
+        if changed {
+            self.publish_view();
+        }
+    }
+
+    fn output(&mut self, output: Output) {
+        trace!(me = %self.session.id().short(), ?output, "session");
+        match output {
+            Output::Dial { peer, attempt, addresses } => self.dial(peer, attempt, addresses),
+            Output::SendFrame { link, frame } => {
+                let kept_up = self.links.get(&link).is_none_or(|link| link.send(frame));
+                if !kept_up && let Some(gone) = self.links.remove(&link) {
+                    gone.connection.close(VarInt::from_u32(6), b"control frames are not read");
+                    self.link_down(link);
+                }
+            }
+            Output::CloseLink { link, reason, text } => {
+                self.detach_link(link);
+                if let Some(closed) = self.links.remove(&link) {
+                    closed.close(reason, &text);
+                }
+            }
+            Output::Attach { peer, link, received, max_message_bytes, .. } => {
+                self.attach(peer, link, received, max_message_bytes);
+            }
+            Output::Confirmed { peer, received } => {
+                let Some(lane) = self.shared.lane(peer) else {
+                    return;
+                };
+                match lane.handle_confirmed(received) {
+                    Ok(true) => self.handle(Input::Drained { peer }),
+                    Ok(false) => {}
+                    Err(error) => self.misbehaved(peer, error.to_string()),
+                }
+            }
+            Output::Drain { peer } => {
+                if self.shared.lane(peer).is_some_and(|lane| lane.drain()) {
+                    self.handle(Input::Drained { peer });
+                }
+            }
+            Output::Detach { peer } => {
+                self.lane_links.remove(&peer);
+                if let Some(lane) = self.shared.remove_lane(peer) {
+                    self.unconfirmed = lane.close();
+                }
+            }
+            Output::Look(true) => self.discovery.look(),
+            Output::Look(false) => self.discovery.stop(),
+            Output::Announce(announcement) => self.discovery.announce(&announcement),
+            Output::Verify { peer } => self.discovery.verify(peer),
+            Output::InviteAnswered { invitation, result } => {
+                let Some(answer) = self.invitations.remove(&invitation) else {
+                    return;
+                };
+                // The application may have dropped its handle.
+                _ = answer.send(result.map(Peer::from));
+            }
+            Output::Pong { peer, token } => self.handle_pong(peer, token),
+            Output::Event(event) => {
+                if let Some(event) = self.event(event) {
+                    self.shared.events.push(event);
+                }
+            }
+            Output::Left => self.left = true,
+        }
+    }
+
+    fn event(&mut self, event: ProtoEvent) -> Option<Event> {
+        Some(match event {
+            ProtoEvent::PeerFound(info) => Event::PeerFound(info.into()),
+            ProtoEvent::PeerUpdated(info) => Event::PeerUpdated(info.into()),
+            ProtoEvent::PeerLost(info) => Event::PeerLost(info.into()),
+            ProtoEvent::Connecting(peer) => Event::Connecting(self.peer(peer)),
+            ProtoEvent::Invitation { peer, invitation, context } => Event::Invitation(
+                Invitation::new(peer.into(), context, invitation, self.requests_sender.upgrade()?),
+            ),
+            ProtoEvent::InvitationWithdrawn { peer, .. } => {
+                Event::InvitationWithdrawn { from: self.peer(peer) }
+            }
+            ProtoEvent::InvitationFailed { peer, error } => {
+                Event::InvitationFailed { peer: peer.into(), error }
+            }
+            ProtoEvent::Connected(info) => {
+                // Reported with the `Attach` that follows, when it can be sent to.
+                self.connecting = Some(Peer::from(info));
+                return None;
+            }
+            ProtoEvent::Disconnected { peer, reason } => Event::PeerDisconnected {
+                peer: peer.into(),
+                reason,
+                unconfirmed: std::mem::take(&mut self.unconfirmed),
+            },
+        })
+    }
+
+    /// The peer as it is known at the moment; one that is not is named by its id.
+    fn peer(&self, id: PeerId) -> Peer {
+        let known = self.session.known(id);
+        Peer::from(known.unwrap_or_else(|| PeerInfo::unnamed(id)))
+    }
+
+    fn dial(&mut self, peer: PeerId, attempt: u64, addresses: Vec<std::net::SocketAddr>) {
+        let (endpoint, inputs) = (self.endpoint.clone(), self.inputs_sender.clone());
+        self.tasks.spawn(async move {
+            let connect = async {
+                let id = PublicKey::from_bytes(peer.as_bytes())
+                    .map_err(|_| "its id is not a public key".to_owned())?;
+                let addresses = addresses.into_iter().map(TransportAddr::Ip);
+                let to = EndpointAddr::from_parts(id, addresses);
+                endpoint.connect(to, ALPN).await.map_err(|error| reason(&error))
+            };
+            let result = timeout(DIAL_TIMEOUT, connect)
+                .await
+                .unwrap_or_else(|_| Err(format!("no answer within {} s", DIAL_TIMEOUT.as_secs())));
+            let input = match result {
+                Ok(connection) => LinkInput::Up {
+                    connection,
+                    direction: multipeer_proto::Direction::Dialled { attempt },
+                },
+                Err(error) => LinkInput::DialFailed { peer, attempt, error },
+            };
+            _ = inputs.send(input).await;
+        });
+    }
+
+    fn attach(&mut self, peer: PeerId, id: LinkId, received: u64, max_message_bytes: usize) {
+        if let Some(peer) = self.connecting.take() {
+            let lane = Arc::new(Lane::new(peer.clone(), max_message_bytes));
+            self.shared.insert_lane(peer.id, lane);
+            self.shared.events.push(Event::PeerConnected(peer));
+        }
+        let Some(lane) = self.shared.lane(peer) else { return };
+        let Some(link) = self.links.get_mut(&id) else { return };
+        let connection = link.connection.clone();
+        connection.set_receive_window(VarInt::from_u32(MEMBER_WINDOW_BYTES));
+        if let Err(error) = lane.attach(id, connection, received, max_message_bytes) {
+            return self.misbehaved(peer, error.to_string());
+        }
+        let context = ReadContext {
+            link: id,
+            max_message_bytes: self.max_message_bytes,
+            events: self.shared.events.clone(),
+            inputs: self.inputs_sender.clone(),
+            start: self.start,
+        };
+        link.attach((lane, context));
+        self.lane_links.insert(peer, id);
+    }
+
+    /// The peer's messages break the protocol on whatever link carries them.
+    fn misbehaved(&mut self, peer: PeerId, error: String) {
+        if let Some(&link) = self.lane_links.get(&peer) {
+            self.handle(Input::Misbehaved { link, error });
+        }
+    }
+}
+
+/// The innermost reason, which says most.
+fn reason(error: &dyn std::error::Error) -> String {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
+}

@@ -1,0 +1,355 @@
+//! The application's handle on a session.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use multipeer_proto::{
+    Command, DiscoveryInfo, DisplayName, InvitationId, InviteError, NameError, PeerId, Statistics,
+    limits, message::Datagram,
+};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::{Instant, timeout},
+};
+
+use crate::{
+    config::SessionBuilder,
+    error::{PingError, SendError, UnreliableError},
+    event::Events,
+    invitation::OutgoingInvitation,
+    net::{Lane, Request, Shared},
+    peer::Peer,
+};
+
+/// Time after which a ping that was not answered is given up.
+const PING_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How a ping travels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PingMode {
+    /// On the link's control stream: never lost while the link lives.
+    Reliable,
+    /// In a datagram each way: lost when the network loses it.
+    Unreliable,
+}
+
+/// A session: this peer, and those that it is connected with.
+///
+/// Cheap to clone; all clones are the same session. When the last one is dropped the session is
+/// left in the background; [`leave`](Self::leave) waits until that is done.
+#[derive(Clone)]
+pub struct Session(Arc<Inner>);
+
+struct Inner {
+    id: PeerId,
+    name: DisplayName,
+    port: u16,
+    shared: Arc<Shared>,
+    requests: mpsc::UnboundedSender<Request>,
+    ended: watch::Receiver<bool>,
+    next_invitation: AtomicU64,
+}
+
+impl Session {
+    /// Settings for a session about `service`, such as `chat`, under the name that people see.
+    pub fn builder(service: impl Into<String>, name: impl Into<String>) -> SessionBuilder {
+        SessionBuilder::new(service.into(), name.into())
+    }
+
+    pub(crate) fn new(
+        id: PeerId,
+        name: DisplayName,
+        port: u16,
+        shared: Arc<Shared>,
+        requests: mpsc::UnboundedSender<Request>,
+        ended: watch::Receiver<bool>,
+    ) -> Self {
+        let next_invitation = AtomicU64::new(1);
+        Self(Arc::new(Inner { id, name, port, shared, requests, ended, next_invitation }))
+    }
+
+    /// This peer's id.
+    pub fn id(&self) -> PeerId {
+        self.0.id
+    }
+
+    /// This peer's name.
+    pub fn name(&self) -> &DisplayName {
+        &self.0.name
+    }
+
+    /// The UDP port on which this peer takes links.
+    pub fn port(&self) -> u16 {
+        self.0.port
+    }
+
+    /// What happens in the session. All readers share one queue: each event goes to one of them.
+    pub fn events(&self) -> Events {
+        Events::new(self.0.shared.events.clone())
+    }
+
+    /// The peers in the session, this one not among them, ordered by id.
+    pub fn peers(&self) -> Vec<Peer> {
+        self.0.shared.view().peers.clone()
+    }
+
+    /// The peers that are near, in the session or not, ordered by id.
+    pub fn nearby(&self) -> Vec<Peer> {
+        self.0.shared.view().nearby.clone()
+    }
+
+    /// What went wrong so far, as counts.
+    pub fn statistics(&self) -> Statistics {
+        self.0.shared.view().statistics
+    }
+
+    /// Asks a peer that is near into the session, with up to 64 KiB of context; it has 30 seconds
+    /// to answer.
+    ///
+    /// Returns as soon as the invitation is under way. [`OutgoingInvitation::answer`] waits for
+    /// the answer; who does not wait is told by
+    /// [`Event::PeerConnected`](crate::Event::PeerConnected) or
+    /// [`Event::InvitationFailed`](crate::Event::InvitationFailed).
+    ///
+    /// # Errors
+    ///
+    /// [`InviteError`] when it cannot even begin: nobody of that id is near, it is connected or
+    /// invited already, the context is too long, the session is full or over.
+    ///
+    /// # Cancellation
+    ///
+    /// When the future is dropped the invitation may or may not be under way.
+    pub async fn invite(
+        &self,
+        peer: impl Into<PeerId>,
+        context: impl Into<Bytes>,
+    ) -> Result<OutgoingInvitation, InviteError> {
+        self.invite_within(peer, context, limits::DEFAULT_INVITE_TIMEOUT).await
+    }
+
+    /// As [`invite`](Self::invite), with another time to answer, of at most an hour.
+    pub async fn invite_within(
+        &self,
+        peer: impl Into<PeerId>,
+        context: impl Into<Bytes>,
+        timeout: Duration,
+    ) -> Result<OutgoingInvitation, InviteError> {
+        let invitation = InvitationId(self.0.next_invitation.fetch_add(1, Ordering::Relaxed));
+        let (begun, has_begun) = oneshot::channel();
+        let (answer, answered) = oneshot::channel();
+        let (peer, context) = (peer.into(), context.into());
+        self.request(Request::Invite { invitation, peer, context, timeout, begun, answer });
+        has_begun.await.unwrap_or(Err(InviteError::SessionOver))?;
+        let requests = self.0.requests.clone();
+        Ok(OutgoingInvitation { invitation, answer: answered, requests })
+    }
+
+    /// Sends a reliable message: in order, exactly once, also when the link is replaced. Waits
+    /// while the peer's queue, of 4 MiB, is full.
+    ///
+    /// That it returns means that the message is queued. What was not confirmed when the peer is
+    /// disconnected comes back in [`Event::PeerDisconnected`](crate::Event::PeerDisconnected).
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`]: the peer is not connected, or the message is larger than it takes.
+    ///
+    /// # Cancellation
+    ///
+    /// Cancel safe: when the future is dropped before it is done, nothing was sent.
+    pub async fn send(
+        &self,
+        peer: impl Into<PeerId>,
+        message: impl Into<Bytes>,
+    ) -> Result<(), SendError> {
+        self.lane(peer.into())?.send(message.into()).await
+    }
+
+    /// As [`send`](Self::send), but fails with [`SendError::QueueFull`] instead of waiting.
+    pub fn try_send(
+        &self,
+        peer: impl Into<PeerId>,
+        message: impl Into<Bytes>,
+    ) -> Result<(), SendError> {
+        self.lane(peer.into())?.try_send(message.into())
+    }
+
+    /// Sends one reliable message to several peers. Waits until all have room for it; a slow one
+    /// does not keep it from the others.
+    ///
+    /// # Errors
+    ///
+    /// The first peer's, in the order given, that did not get it. The others did.
+    ///
+    /// # Cancellation
+    ///
+    /// When the future is dropped, those that had room got it and the others did not.
+    pub async fn send_to(
+        &self,
+        peers: impl IntoIterator<Item = impl Into<PeerId>>,
+        message: impl Into<Bytes>,
+    ) -> Result<(), SendError> {
+        let message = message.into();
+        let sends = peers.into_iter().map(|peer| {
+            let (lane, message) = (self.lane(peer.into()), message.clone());
+            async move { lane?.send(message).await }
+        });
+        join_all(sends).await.into_iter().collect()
+    }
+
+    /// Sends one reliable message to everyone in the session. Who is disconnected meanwhile is
+    /// not an error.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::TooLarge`] when it is larger than one of the peers takes; the others got it.
+    ///
+    /// # Cancellation
+    ///
+    /// As for [`send_to`](Self::send_to).
+    pub async fn broadcast(&self, message: impl Into<Bytes>) -> Result<(), SendError> {
+        if self.is_over() {
+            return Err(SendError::SessionOver);
+        }
+        let message = message.into();
+        let lanes = self.0.shared.lanes();
+        let sends = lanes.iter().map(|lane| lane.send(message.clone()));
+        let results = join_all(sends).await.into_iter();
+        results.filter(|result| !matches!(result, Err(SendError::NotConnected(_)))).collect()
+    }
+
+    /// Sends a best-effort message: at most once, in no order, lost when the network loses it, or
+    /// while the peer's link is being replaced. Never waits.
+    ///
+    /// # Errors
+    ///
+    /// [`UnreliableError`]: the peer is not connected, or the message does not fit a datagram.
+    pub fn send_unreliable(
+        &self,
+        peer: impl Into<PeerId>,
+        message: impl Into<Bytes>,
+    ) -> Result<(), UnreliableError> {
+        let peer = peer.into();
+        let lane = self.0.shared.lane(peer).ok_or(UnreliableError::NotConnected(peer))?;
+        lane.send_datagram(&Datagram::Message(message.into()))
+    }
+
+    /// Sends a best-effort message to everyone in the session.
+    ///
+    /// # Errors
+    ///
+    /// [`UnreliableError::TooLarge`] when it does not fit a datagram to one of the peers; the
+    /// others were sent it.
+    pub fn broadcast_unreliable(&self, message: impl Into<Bytes>) -> Result<(), UnreliableError> {
+        let datagram = Datagram::Message(message.into());
+        let lanes = self.0.shared.lanes();
+        let results: Vec<_> = lanes.iter().map(|lane| lane.send_datagram(&datagram)).collect();
+        results.into_iter().collect()
+    }
+
+    /// Bytes in the largest best-effort message to a peer, at the moment: it follows the network
+    /// path. `None` when there is no link to it.
+    pub fn max_unreliable_size(&self, peer: impl Into<PeerId>) -> Option<usize> {
+        self.0.shared.lane(peer.into())?.max_datagram_payload()
+    }
+
+    /// Measures the round trip to a peer and back, with so many bytes each way. The other
+    /// session answers; its application is not involved.
+    ///
+    /// # Errors
+    ///
+    /// [`PingError`]: not connected, too large, or no answer within 5 seconds.
+    ///
+    /// Cancel safe: the answer to a ping that nobody waits for is ignored.
+    pub async fn ping(
+        &self,
+        peer: impl Into<PeerId>,
+        bytes: usize,
+        mode: PingMode,
+    ) -> Result<Duration, PingError> {
+        let peer = peer.into();
+        let lane = self.0.shared.lane(peer).ok_or(PingError::NotConnected(peer))?;
+        let limit = match mode {
+            PingMode::Reliable => limits::MAX_CONTEXT_BYTES,
+            PingMode::Unreliable => lane.max_datagram_payload().unwrap_or_default(),
+        };
+        if bytes > limit {
+            return Err(PingError::TooLarge { bytes, limit });
+        }
+        let (answered, answer) = oneshot::channel();
+        let start = Instant::now();
+        self.request(Request::Ping { peer, bytes, mode, answered });
+        match timeout(PING_TIMEOUT, answer).await {
+            Ok(Ok(())) => Ok(start.elapsed()),
+            Ok(Err(_)) | Err(_) => Err(PingError::TimedOut),
+        }
+    }
+
+    /// Announces this peer and looks for others. Does nothing when it does so already.
+    ///
+    /// Takes effect after what was asked before. What changed since looking was stopped is
+    /// reported; what is as it was is not reported again.
+    pub fn start_looking(&self) {
+        self.request(Request::Command(Command::StartLooking));
+    }
+
+    /// Withdraws the announcement, looks for nobody, and declines invitations. Who is connected
+    /// stays so, and can still bring others in. Does nothing when it is stopped already.
+    pub fn stop_looking(&self) {
+        self.request(Request::Command(Command::StopLooking));
+    }
+
+    /// Announces something else about this peer from now on.
+    ///
+    /// # Errors
+    ///
+    /// [`NameError`] names the rule that the pairs break.
+    pub fn set_discovery_info<K: Into<String>, V: Into<String>>(
+        &self,
+        pairs: impl IntoIterator<Item = (K, V)>,
+    ) -> Result<(), NameError> {
+        let info = DiscoveryInfo::new(pairs)?;
+        self.request(Request::Command(Command::SetInfo(info)));
+        Ok(())
+    }
+
+    /// Leaves the session: waits up to 3 seconds until everything sent is confirmed, says
+    /// goodbye, and ends every task. Afterwards the events end.
+    ///
+    /// Cancel safe: the session is left all the same.
+    pub async fn leave(&self) {
+        self.request(Request::Command(Command::Leave));
+        let mut ended = self.0.ended.clone();
+        // An error means that the task is gone, which is the same.
+        _ = ended.wait_for(|ended| *ended).await;
+    }
+
+    fn is_over(&self) -> bool {
+        *self.0.ended.borrow()
+    }
+
+    fn lane(&self, peer: PeerId) -> Result<Arc<Lane>, SendError> {
+        self.0.shared.lane(peer).ok_or_else(|| {
+            if self.is_over() { SendError::SessionOver } else { SendError::NotConnected(peer) }
+        })
+    }
+
+    /// Asks the session's task. One that is gone has ended the session, and says so elsewhere.
+    fn request(&self, request: Request) {
+        _ = self.0.requests.send(request);
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Session({:?}, {})", self.0.name, self.0.id.short())
+    }
+}

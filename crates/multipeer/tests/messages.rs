@@ -1,0 +1,173 @@
+//! Messages between connected peers.
+
+// Helpers of tests fail by panicking, as tests do.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use common::Place;
+use multipeer::{Event, PingMode, SendError, UnreliableError};
+
+#[tokio::test]
+async fn peers_find_each_other_and_talk() {
+    let (mut alice, mut bob) = Place::default().pair().await;
+    alice.session.send(bob.id(), "hello").await.unwrap();
+    assert_eq!(bob.message().await, "hello");
+    bob.session.broadcast("hello yourself").await.unwrap();
+    assert_eq!(alice.message().await, "hello yourself");
+    assert_eq!(alice.session.peers().len(), 1);
+    assert_eq!(alice.session.nearby()[0].name.as_str(), "Bob");
+}
+
+#[tokio::test]
+async fn many_messages_arrive_in_order_and_once() {
+    let (alice, mut bob) = Place::default().pair().await;
+    let count = 20_000_u32;
+    let to = bob.id();
+    let sender = tokio::spawn(async move {
+        for number in 0..count {
+            // Of every size, so that records are cut in all ways.
+            let mut message = number.to_be_bytes().to_vec();
+            message.resize(4 + (number as usize * 37) % 3000, 0);
+            alice.session.send(to, message).await.unwrap();
+        }
+        alice
+    });
+    for number in 0..count {
+        let data = bob.wait("a message", |event| match event {
+            Event::Message { data, .. } => Some(data),
+            _ => None,
+        });
+        assert_eq!(data.await[..4], number.to_be_bytes());
+    }
+    sender.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_message_of_16_mib_arrives_and_a_larger_one_is_refused() {
+    let (alice, mut bob) = Place::default().pair().await;
+    let message = Bytes::from(vec![7; 16 * 1024 * 1024]);
+    alice.session.send(bob.id(), message.clone()).await.unwrap();
+    let data = bob.wait("the message", |event| match event {
+        Event::Message { data, .. } => Some(data),
+        _ => None,
+    });
+    assert!(data.await == message);
+    let error = alice.session.send(bob.id(), vec![0; 16 * 1024 * 1024 + 1]).await.unwrap_err();
+    assert_eq!(error, SendError::TooLarge { bytes: 16 * 1024 * 1024 + 1, limit: 16 * 1024 * 1024 });
+}
+
+#[tokio::test]
+async fn an_empty_message_arrives() {
+    let (alice, mut bob) = Place::default().pair().await;
+    alice.session.send(bob.id(), "").await.unwrap();
+    assert_eq!(bob.message().await, "");
+}
+
+#[tokio::test]
+async fn a_best_effort_message_arrives_on_a_network_that_loses_nothing() {
+    let (alice, mut bob) = Place::default().pair().await;
+    let size = alice.session.max_unreliable_size(bob.id()).unwrap();
+    assert!(size > 1000, "{size}");
+    alice.session.send_unreliable(bob.id(), vec![1; size]).unwrap();
+    let reliable = bob.wait("the message", |event| match event {
+        Event::Message { data, reliable, .. } if data.len() == size => Some(reliable),
+        _ => None,
+    });
+    assert!(!reliable.await);
+    let error = alice.session.send_unreliable(bob.id(), vec![1; 100_000]).unwrap_err();
+    assert!(matches!(error, UnreliableError::TooLarge { bytes: 100_000, .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_peer_that_is_not_there_cannot_be_sent_to() {
+    let place = Place::default();
+    let alice = place.start("Alice").await;
+    let nobody = alice.id();
+    assert_eq!(alice.session.send(nobody, "x").await, Err(SendError::NotConnected(nobody)));
+    assert_eq!(
+        alice.session.send_unreliable(nobody, "x"),
+        Err(UnreliableError::NotConnected(nobody))
+    );
+}
+
+#[tokio::test]
+async fn a_slow_peer_slows_its_sender_and_nobody_else() {
+    let place = Place::default();
+    let (mut alice, bob) = place.pair().await;
+    let mut carol = place.start("Carol").await;
+    alice.connected_to(&carol).await;
+    carol.connected_to(&alice).await;
+
+    // Bob does not read: sooner or later his queue is full.
+    let block = Bytes::from(vec![0; 64 * 1024]);
+    let mut queued = 0_usize;
+    let full = loop {
+        match alice.session.try_send(bob.id(), block.clone()) {
+            Ok(()) => queued += block.len(),
+            Err(error) => {
+                // Full for good, and not only until the next confirmation?
+                let wait = alice.session.send(bob.id(), block.clone());
+                if tokio::time::timeout(Duration::from_millis(700), wait).await.is_err() {
+                    break error;
+                }
+                queued += block.len();
+            }
+        }
+        assert!(queued < 64 << 20, "nothing slowed the sender");
+    };
+    assert_eq!(full, SendError::QueueFull(bob.id()));
+
+    // Carol hears everything at once.
+    let start = Instant::now();
+    for number in 0..100 {
+        alice.session.send(carol.id(), number.to_string()).await.unwrap();
+        assert_eq!(carol.message().await, number.to_string());
+    }
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+
+    // A control round trip to Bob is not behind his messages.
+    alice.session.ping(bob.id(), 0, PingMode::Reliable).await.unwrap();
+
+    // Bob wakes up and misses nothing.
+    let mut bob = bob;
+    let mut received = 0;
+    while received < queued {
+        received += bob
+            .wait("a message", |event| match event {
+                Event::Message { data, .. } => Some(data.len()),
+                _ => None,
+            })
+            .await;
+    }
+    alice.session.send(bob.id(), "the end").await.unwrap();
+    assert_eq!(bob.message().await, "the end");
+}
+
+#[tokio::test]
+async fn pings_come_back_reliably_and_best_effort() {
+    let (alice, bob) = Place::default().pair().await;
+    for mode in [PingMode::Reliable, PingMode::Unreliable] {
+        for bytes in [0, 64, 1000] {
+            let round_trip = alice.session.ping(bob.id(), bytes, mode).await.unwrap();
+            assert!(round_trip < Duration::from_secs(2), "{round_trip:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_message_to_some_goes_to_those() {
+    let place = Place::default();
+    let (mut alice, mut bob) = place.pair().await;
+    let mut carol = place.start("Carol").await;
+    alice.connected_to(&carol).await;
+    bob.connected_to(&carol).await;
+    alice.session.send_to([bob.id()], "for Bob").await.unwrap();
+    alice.session.send_to([bob.id(), carol.id()], "for both").await.unwrap();
+    assert_eq!(bob.message().await, "for Bob");
+    assert_eq!(bob.message().await, "for both");
+    assert_eq!(carol.message().await, "for both");
+}

@@ -1,0 +1,63 @@
+//! The state machine: whatever a peer sends, in whatever order, it stays bounded and sane.
+#![no_main]
+
+use std::time::Duration;
+
+use libfuzzer_sys::fuzz_target;
+use multipeer_proto::{
+    Command, Config, Direction, DisplayName, FrameDecoder, Input, LinkId, Output, PeerId,
+    ServiceType, Session, Timestamp,
+};
+
+fn config() -> Config {
+    let service = ServiceType::new("fuzz").unwrap();
+    Config::new(PeerId::from_bytes([7; 32]), service, DisplayName::new("Fuzz").unwrap(), 1)
+}
+
+/// Two strangers say whatever comes out of `data`: a byte tells who, and how long it takes.
+fn frames_of(data: &[u8]) -> Vec<(u8, multipeer_proto::Frame)> {
+    data.chunks(97)
+        .flat_map(|piece| {
+            let (head, body) = (piece[0], &piece[1..]);
+            let mut decoder = FrameDecoder::default();
+            decoder.extend(body);
+            let mut frames = Vec::new();
+            while let Ok(Some(frame)) = decoder.poll_frame() {
+                frames.push((head, frame));
+            }
+            frames
+        })
+        .collect()
+}
+
+fuzz_target!(|data: &[u8]| {
+    let mut session = Session::new(config());
+    let mut now = Timestamp::ZERO;
+    session.handle(now, Input::Command(Command::StartLooking));
+    for (number, byte) in [(1, 1), (2, 9)] {
+        let (link, peer) = (LinkId(number), PeerId::from_bytes([byte; 32]));
+        let direction = Direction::Accepted;
+        session.handle(now, Input::LinkUp { link, peer, direction, remote: None });
+    }
+    let mut connected = std::collections::BTreeSet::new();
+    for (head, frame) in frames_of(data) {
+        now = now + Duration::from_millis(u64::from(head >> 1) * 10);
+        let link = LinkId(u64::from(head & 1) + 1);
+        session.handle(now, Input::Frame { link, frame });
+        let mut outputs = 0;
+        while let Some(output) = session.poll() {
+            outputs += 1;
+            assert!(outputs < 10_000, "one frame made ten thousand outputs");
+            match output {
+                Output::Event(multipeer_proto::Event::Connected(peer)) => {
+                    assert!(connected.insert(peer.id), "connected twice");
+                }
+                Output::Event(multipeer_proto::Event::Disconnected { peer, .. }) => {
+                    assert!(connected.remove(&peer.id), "disconnected without connected");
+                }
+                _ => {}
+            }
+        }
+        assert!(session.table_sizes().iter().all(|&size| size <= 1024));
+    }
+});
