@@ -19,9 +19,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     while let Some(event) = events.next().await {
         match event {
             Event::PeerFound(peer) if peer.info.value("team") == Some(&team) => {
-                // Who is connected or invited already need not be invited again.
-                if session.invite(&peer, team.clone()).await.is_ok() {
-                    println!("invited {peer}");
+                match session.invite(&peer, team.clone()).await {
+                    Ok(_) => println!("invited {peer}"),
+                    // It was faster, for instance.
+                    Err(error) => println!("did not invite {peer}: {error}"),
                 }
             }
             Event::Invitation(invitation) if invitation.context()[..] == *team.as_bytes() => {
