@@ -133,7 +133,7 @@ async fn what_cannot_begin_is_refused_at_once_with_the_reason() {
 }
 
 #[tokio::test]
-async fn who_is_full_declines_and_who_does_not_look_does_too() {
+async fn who_is_full_declines() {
     let place = Place::default();
     let mut alice = asking(&place, "Alice").await;
     let mut full = Host::start(place.builder("Full").max_peers(1)).await;
