@@ -1,32 +1,21 @@
 //! What the application learns, and the queue in which it waits.
 
+mod queue;
+
 use std::{
-    collections::VecDeque,
     fmt,
     pin::Pin,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
-    task::{Context, Poll},
+    sync::Arc,
+    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
-use futures_util::{Stream, task::AtomicWaker};
-use multipeer_proto::{DisconnectReason, InviteError, delivery::queue_cost};
-use tokio::sync::Notify;
+use futures_util::Stream;
+use multipeer_proto::{DisconnectReason, InviteError};
 
+pub(crate) use self::queue::EventQueue;
+use self::queue::{Batch, Item};
 use crate::{discovery::DiscoveryProblem, invitation::Invitation, peer::Peer};
-
-/// Bytes of reliable messages from one peer that wait for the application; then the peer's stream
-/// is not read until it catches up.
-const INBOX_BYTES: usize = 1024 * 1024;
-/// Bytes of best-effort messages from one peer that wait for the application; what comes then is
-/// dropped.
-const UNRELIABLE_INBOX_BYTES: usize = 256 * 1024;
-/// Events other than messages that wait for the application; then the session takes no new links
-/// and no news from discovery until it catches up.
-const MAX_WAITING_EVENTS: usize = 1024;
 
 /// Something that happened in the session.
 #[derive(Debug)]
@@ -104,34 +93,48 @@ impl Events {
 
     /// The next event if there is one already.
     pub fn try_next(&mut self) -> Option<Event> {
-        self.take()
+        loop {
+            if let Some(message) = self.next_of_batch() {
+                return Some(message);
+            }
+            let item = self.queue.take()?;
+            if let Some(event) = self.begin(item) {
+                return Some(event);
+            }
+        }
     }
 
     fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Option<Event>> {
-        if let Some(event) = self.take() {
-            return Poll::Ready(Some(event));
-        }
-        self.queue.ready.register(context.waker());
-        // Something may have come between the look and the registration.
-        match self.take() {
-            Some(event) => Poll::Ready(Some(event)),
-            None if self.queue.closed.load(Ordering::Acquire) => Poll::Ready(self.take()),
-            None => Poll::Pending,
+        loop {
+            if let Some(message) = self.next_of_batch() {
+                return Poll::Ready(Some(message));
+            }
+            let Some(item) = ready!(self.queue.poll_take(context)) else {
+                return Poll::Ready(None);
+            };
+            if let Some(event) = self.begin(item) {
+                return Poll::Ready(Some(event));
+            }
         }
     }
 
-    fn take(&mut self) -> Option<Event> {
-        loop {
-            if let Some(batch) = &mut self.current {
-                if let Some(data) = batch.messages.pop_front() {
-                    let (from, reliable) = (batch.from.clone(), batch.reliable);
-                    return Some(Event::Message { from, data, reliable });
-                }
-                self.current = None;
-            }
-            match self.queue.pop()? {
-                Item::Event(event) => return Some(*event),
-                Item::Messages(batch) => self.current = Some(batch),
+    fn next_of_batch(&mut self) -> Option<Event> {
+        let batch = self.current.as_mut()?;
+        if let Some(data) = batch.messages.pop_front() {
+            let (from, reliable) = (batch.from.clone(), batch.reliable);
+            return Some(Event::Message { from, data, reliable });
+        }
+        self.current = None;
+        None
+    }
+
+    /// An event is handed out at once, messages one by one.
+    fn begin(&mut self, item: Item) -> Option<Event> {
+        match item {
+            Item::Event(event) => Some(*event),
+            Item::Messages(batch) => {
+                self.current = Some(batch);
+                None
             }
         }
     }
@@ -148,148 +151,5 @@ impl Stream for Events {
 impl fmt::Debug for Events {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Events").finish_non_exhaustive()
-    }
-}
-
-enum Item {
-    Event(Box<Event>),
-    Messages(Batch),
-}
-
-/// Messages of one peer that arrived together.
-struct Batch {
-    from: Peer,
-    reliable: bool,
-    messages: VecDeque<Bytes>,
-    bytes: usize,
-    gauge: Arc<Gauge>,
-}
-
-/// How much of one peer's messages waits for the application.
-#[derive(Debug, Default)]
-pub(crate) struct Gauge {
-    reliable_bytes: AtomicUsize,
-    unreliable_bytes: AtomicUsize,
-    room: Notify,
-}
-
-impl Gauge {
-    /// Whether the application keeps up with the peer's reliable messages.
-    pub(crate) fn has_room(&self) -> bool {
-        self.reliable_bytes.load(Ordering::Acquire) < INBOX_BYTES
-    }
-
-    /// Waits until the application has caught up with the peer's reliable messages.
-    pub(crate) async fn wait_for_room(&self) {
-        loop {
-            let room = self.room.notified();
-            if self.has_room() {
-                return;
-            }
-            room.await;
-        }
-    }
-}
-
-/// The events that the application has not taken yet.
-#[derive(Default)]
-pub(crate) struct EventQueue {
-    items: Mutex<VecDeque<Item>>,
-    waiting_events: AtomicUsize,
-    ready: AtomicWaker,
-    room: Notify,
-    closed: AtomicBool,
-}
-
-impl EventQueue {
-    /// The lock is held for a push or a pop and never while user code runs.
-    fn items(&self) -> MutexGuard<'_, VecDeque<Item>> {
-        self.items.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn push(&self, event: Event) {
-        self.waiting_events.fetch_add(1, Ordering::AcqRel);
-        self.items().push_back(Item::Event(Box::new(event)));
-        self.ready.wake();
-    }
-
-    /// Adds messages of one peer, and empties `messages`.
-    pub(crate) fn push_messages(
-        &self,
-        from: &Peer,
-        messages: &mut VecDeque<Bytes>,
-        gauge: &Arc<Gauge>,
-    ) {
-        let bytes = messages.iter().map(queue_cost).sum();
-        gauge.reliable_bytes.fetch_add(bytes, Ordering::AcqRel);
-        self.push_batch(Batch {
-            from: from.clone(),
-            reliable: true,
-            messages: std::mem::take(messages),
-            bytes,
-            gauge: gauge.clone(),
-        });
-    }
-
-    /// Adds a best-effort message, unless too many wait already.
-    pub(crate) fn push_unreliable(&self, from: &Peer, message: Bytes, gauge: &Arc<Gauge>) {
-        let bytes = queue_cost(&message);
-        if gauge.unreliable_bytes.load(Ordering::Acquire) + bytes > UNRELIABLE_INBOX_BYTES {
-            return;
-        }
-        gauge.unreliable_bytes.fetch_add(bytes, Ordering::AcqRel);
-        self.push_batch(Batch {
-            from: from.clone(),
-            reliable: false,
-            messages: VecDeque::from([message]),
-            bytes,
-            gauge: gauge.clone(),
-        });
-    }
-
-    fn push_batch(&self, batch: Batch) {
-        self.items().push_back(Item::Messages(batch));
-        self.ready.wake();
-    }
-
-    fn pop(&self) -> Option<Item> {
-        let item = self.items().pop_front()?;
-        match &item {
-            Item::Event(_) => {
-                if self.waiting_events.fetch_sub(1, Ordering::AcqRel) == MAX_WAITING_EVENTS {
-                    self.room.notify_waiters();
-                }
-            }
-            Item::Messages(Batch { reliable: true, bytes, gauge, .. }) => {
-                gauge.reliable_bytes.fetch_sub(*bytes, Ordering::AcqRel);
-                gauge.room.notify_one();
-            }
-            Item::Messages(Batch { bytes, gauge, .. }) => {
-                gauge.unreliable_bytes.fetch_sub(*bytes, Ordering::AcqRel);
-            }
-        }
-        Some(item)
-    }
-
-    /// Whether so many events wait that the session is to take in no news.
-    pub(crate) fn is_backlogged(&self) -> bool {
-        self.waiting_events.load(Ordering::Acquire) >= MAX_WAITING_EVENTS
-    }
-
-    /// Waits until the application has caught up.
-    pub(crate) async fn wait_for_room(&self) {
-        loop {
-            let room = self.room.notified();
-            if !self.is_backlogged() {
-                return;
-            }
-            room.await;
-        }
-    }
-
-    /// Nothing more comes.
-    pub(crate) fn close(&self) {
-        self.closed.store(true, Ordering::Release);
-        self.ready.wake();
     }
 }

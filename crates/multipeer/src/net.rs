@@ -1,11 +1,13 @@
 //! The driver: it moves bytes and decides nothing. What to do is the business of
 //! [`multipeer_proto::Session`], which one task owns.
 
+mod doorbell;
 pub(crate) mod driver;
 pub(crate) mod endpoint;
 mod lane;
 mod link;
 mod outputs;
+mod reader;
 mod shared;
 mod writer;
 
@@ -13,7 +15,7 @@ use bytes::Bytes;
 use multipeer_proto::{Command, InvitationId, InviteError, PeerId};
 use tokio::sync::oneshot;
 
-pub(crate) use self::{lane::Lane, shared::Shared};
+pub(crate) use self::{doorbell::Doorbell, lane::Lane, shared::Shared};
 use crate::{peer::Peer, session::PingMode};
 
 /// What the application asks of the task that owns the session.

@@ -2,65 +2,58 @@
 //! over whatever link is attached.
 
 use std::{
-    collections::VecDeque,
     future::poll_fn,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::Poll,
 };
 
 use bytes::Bytes;
-use iroh::endpoint::{Connection, RecvStream, SendDatagramError};
+use iroh::endpoint::{Connection, SendDatagramError};
 use multipeer_proto::{
-    Inbox, LinkId, Outbox, PeerId, Timestamp,
+    Inbox, LinkId, Outbox, PeerId,
     delivery::DeliveryError,
     limits::OUTBOX_BYTES,
-    message::{DATAGRAM_OVERHEAD_BYTES, Datagram, MessageDecoder},
+    message::{DATAGRAM_OVERHEAD_BYTES, Datagram},
 };
-use tokio::{
-    sync::{Notify, mpsc},
-    time::{Instant, sleep_until},
-};
+use tokio::sync::Notify;
 
-use super::{link::LinkInput, writer::Writer};
+use super::{doorbell::Doorbell, reader::Reader, writer::Writer};
 use crate::{
     error::{SendError, UnreliableError},
-    event::{EventQueue, Gauge},
+    event::EventQueue,
     peer::Peer,
 };
-
-/// Chunks that are read from the stream at once.
-const READ_CHUNKS: usize = 32;
-/// Messages of at most so many bytes are copied out of the packet in which they came, so that an
-/// application that keeps one does not keep the packet.
-const UNSHARE_BELOW_BYTES: usize = 1024;
 
 /// One connected peer, for as long as it is in the session.
 #[derive(Debug)]
 pub(crate) struct Lane {
     pub(crate) peer: Peer,
     state: Mutex<State>,
+    /// Once the link's message stream is there. Locked before `state`.
+    reader: Mutex<Option<Reader>>,
+    pub(super) doorbell: Arc<Doorbell>,
+    pub(super) events: Arc<EventQueue>,
     /// There may be room in the outbox.
     room: Notify,
     /// There is something to write.
     work: Notify,
-    gauge: Arc<Gauge>,
 }
 
 #[derive(Debug)]
-struct State {
+pub(super) struct State {
     outbox: Outbox,
     max_message_bytes: usize,
     connection: Option<Connection>,
-    link: Option<LinkId>,
+    pub(super) link: Option<LinkId>,
     /// Once the link's message stream is open.
     writer: Option<Writer>,
     closed: bool,
     draining: bool,
-    inbox: Inbox,
+    pub(super) inbox: Inbox,
 }
 
 impl Lane {
-    pub(super) fn new(peer: Peer, max_message_bytes: usize) -> Self {
+    pub(super) fn new(peer: Peer, max_message_bytes: usize, events: Arc<EventQueue>) -> Arc<Self> {
         let state = State {
             outbox: Outbox::new(OUTBOX_BYTES),
             max_message_bytes,
@@ -71,16 +64,22 @@ impl Lane {
             draining: false,
             inbox: Inbox::default(),
         };
-        Self {
+        Arc::new_cyclic(|lane| Self {
             peer,
             state: Mutex::new(state),
+            reader: Mutex::new(None),
+            doorbell: Arc::new(Doorbell::new(lane.clone(), &events)),
+            events,
             room: Notify::new(),
             work: Notify::new(),
-            gauge: Arc::default(),
-        }
+        })
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn reader(&self) -> MutexGuard<'_, Option<Reader>> {
+        self.reader.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -186,6 +185,8 @@ impl Lane {
             state.link = None;
             state.connection = None;
             state.writer = None;
+            drop(state);
+            *self.reader() = None;
         }
     }
 
@@ -198,6 +199,7 @@ impl Lane {
         state.writer = None;
         let unconfirmed = state.outbox.take_unconfirmed();
         drop(state);
+        *self.reader() = None;
         self.room.notify_waiters();
         self.room.notify_one();
         unconfirmed
@@ -233,110 +235,15 @@ impl Lane {
         }
     }
 
-    /// Reads the peer's message stream from the link until it dies.
-    pub(super) async fn read(
-        self: Arc<Self>,
-        context: ReadContext,
-        mut stream: RecvStream,
-    ) -> Result<(), String> {
-        let mut decoder = MessageDecoder::new(context.max_message_bytes);
-        let mut chunks: [Bytes; READ_CHUNKS] = Default::default();
-        let mut skip = None;
-        let mut arrived = VecDeque::new();
-        // Armed once for many messages: setting a timer costs as much as handling a message.
-        let confirm_timer = sleep_until(Instant::now());
-        tokio::pin!(confirm_timer);
-        let mut armed = false;
-        loop {
-            if !armed && let Some(at) = self.state().inbox.poll_timeout() {
-                confirm_timer.as_mut().reset(context.start + at.since_start());
-                armed = true;
-            }
-            // While the application is behind, the stream is not read, and the sender waits.
-            let has_room = self.gauge.has_room();
-            tokio::select! {
-                biased;
-                read = stream.read_many_chunks(&mut chunks), if has_room => {
-                    let Ok(Some(count)) = read else { return Ok(()) };
-                    for chunk in &mut chunks[..count] {
-                        let deliver = |message| arrived.push_back(message);
-                        decoder.decode(std::mem::take(chunk), deliver).map_err(|e| e.to_string())?;
-                    }
-                    if skip.is_none() && let Some(first) = decoder.first() {
-                        let known = self.state().inbox.handle_stream(first);
-                        skip = Some(known.map_err(|error| error.to_string())?);
-                    }
-                    self.deliver(&context, &mut arrived, &mut skip);
-                }
-                () = confirm_timer.as_mut(), if armed => armed = false,
-                () = self.gauge.wait_for_room(), if !has_room => {}
-            }
-            self.confirm(&context).await;
-        }
-    }
-
-    fn deliver(
-        &self,
-        context: &ReadContext,
-        arrived: &mut VecDeque<Bytes>,
-        skip: &mut Option<u64>,
-    ) {
-        while let Some(left @ 1..) = skip
-            && arrived.pop_front().is_some()
-        {
-            *left -= 1;
-        }
-        if arrived.is_empty() {
-            return;
-        }
-        let now = context.now();
-        let mut state = self.state();
-        if state.link != Some(context.link) {
-            arrived.clear();
-            return;
-        }
-        for message in arrived.iter_mut() {
-            state.inbox.handle_message(now, message);
-            if message.len() <= UNSHARE_BELOW_BYTES {
-                *message = Bytes::copy_from_slice(message);
-            }
-        }
-        // Under the lock, so that nothing is delivered after the lane was closed.
-        context.events.push_messages(&self.peer, arrived, &self.gauge);
-    }
-
-    async fn confirm(&self, context: &ReadContext) {
-        let due = self.state().inbox.poll_confirm(context.now());
-        if let Some(received) = due {
-            let peer = self.peer.id;
-            _ = context.inputs.send(LinkInput::Arrived { peer, received }).await;
-        }
-    }
-
     /// Hands a best-effort message to the application.
-    pub(super) fn deliver_unreliable(&self, link: LinkId, events: &EventQueue, message: Bytes) {
+    pub(super) fn deliver_unreliable(&self, link: LinkId, message: Bytes) {
         let state = self.state();
         if state.link == Some(link) {
-            events.push_unreliable(&self.peer, message, &self.gauge);
+            self.events.push_unreliable(&self.peer, message, &self.doorbell);
         }
     }
 
     pub(crate) fn id(&self) -> PeerId {
         self.peer.id
-    }
-}
-
-/// What reading messages needs beside the stream.
-pub(super) struct ReadContext {
-    pub(super) link: LinkId,
-    pub(super) max_message_bytes: usize,
-    pub(super) events: Arc<EventQueue>,
-    pub(super) inputs: mpsc::Sender<LinkInput>,
-    pub(super) start: Instant,
-}
-
-impl ReadContext {
-    fn now(&self) -> Timestamp {
-        Timestamp::after_start(self.start.elapsed())
     }
 }

@@ -20,10 +20,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{
-    lane::{Lane, ReadContext},
-    shared::Shared,
-};
+use super::{lane::Lane, reader::ReadContext};
 
 /// Control frames that wait to be written. A peer that lets more wait does not read, and its
 /// link is closed.
@@ -99,7 +96,6 @@ pub(super) fn spawn(
     connection: Connection,
     direction: Direction,
     inputs: mpsc::Sender<LinkInput>,
-    shared: Arc<Shared>,
 ) -> Link {
     let (frames, queued) = mpsc::channel(MAX_WAITING_FRAMES);
     let (attach, attached) = oneshot::channel();
@@ -111,7 +107,7 @@ pub(super) fn spawn(
             let Some((writer, reader)) = open_control(&served, direction).await else { return };
             let messages = async {
                 if let Ok((lane, context)) = attached.await {
-                    carry(&mut pumps, link, &served, &lane, context, &inputs, &shared);
+                    carry(&mut pumps, link, &served, &lane, context, &inputs);
                 }
                 // A link that carries nothing still says goodbye in its own time.
                 std::future::pending::<()>().await;
@@ -216,20 +212,18 @@ fn carry(
     lane: &Arc<Lane>,
     context: ReadContext,
     inputs: &mpsc::Sender<LinkInput>,
-    shared: &Arc<Shared>,
 ) {
     let (reading, reader, misbehaved) = (connection.clone(), lane.clone(), inputs.clone());
     pumps.spawn(async move {
         // One message stream for each link; the transport allows no second one.
         let Ok(stream) = reading.accept_uni().await else { return };
-        if let Err(error) = reader.read(context, stream).await {
+        if let Err(error) = reader.attend(context, stream).await {
             _ = misbehaved.send(LinkInput::Misbehaved { link, error }).await;
         }
     });
     pumps.spawn(lane.clone().write(link, connection.clone()));
-    let (datagrams, lane) = (connection.clone(), lane.clone());
-    let (inputs, shared) = (inputs.clone(), shared.clone());
-    pumps.spawn(async move { read_datagrams(link, &datagrams, &lane, &inputs, &shared).await });
+    let (datagrams, lane, inputs) = (connection.clone(), lane.clone(), inputs.clone());
+    pumps.spawn(async move { read_datagrams(link, &datagrams, &lane, &inputs).await });
 }
 
 async fn read_datagrams(
@@ -237,12 +231,11 @@ async fn read_datagrams(
     connection: &Connection,
     lane: &Lane,
     inputs: &mpsc::Sender<LinkInput>,
-    shared: &Shared,
 ) {
     while let Ok(bytes) = connection.read_datagram().await {
         match Datagram::decode(bytes) {
             Some(Datagram::Message(message)) => {
-                lane.deliver_unreliable(link, &shared.events, message);
+                lane.deliver_unreliable(link, message);
             }
             Some(Datagram::Ping { token, padding }) => {
                 // As large as the question; what does not fit is lost like any datagram.

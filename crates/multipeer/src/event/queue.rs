@@ -1,0 +1,203 @@
+//! The queue in which events wait for the application.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use futures_util::task::AtomicWaker;
+use multipeer_proto::delivery::queue_cost;
+use tokio::sync::Notify;
+
+use super::Event;
+use crate::{net::Doorbell, peer::Peer};
+
+/// Events other than messages that wait for the application; then the session takes no new links
+/// and no news from discovery until it catches up.
+const MAX_WAITING_EVENTS: usize = 1024;
+
+pub(super) enum Item {
+    Event(Box<Event>),
+    Messages(Batch),
+}
+
+/// Messages of one peer that arrived together.
+pub(super) struct Batch {
+    pub(super) from: Peer,
+    pub(super) reliable: bool,
+    pub(super) messages: VecDeque<Bytes>,
+    bytes: usize,
+    doorbell: Arc<Doorbell>,
+}
+
+/// The events that the application has not taken yet.
+#[derive(Default)]
+pub(crate) struct EventQueue {
+    waiting: Mutex<Waiting>,
+    waiting_events: AtomicUsize,
+    ready: AtomicWaker,
+    room: Notify,
+    closed: AtomicBool,
+}
+
+#[derive(Default)]
+struct Waiting {
+    items: VecDeque<Item>,
+    /// Those that rang: there may be messages to read. Each is here at most once.
+    readable: VecDeque<Arc<Doorbell>>,
+}
+
+impl EventQueue {
+    /// The lock is held for a push or a pop and never while user code runs, nor while a stream
+    /// is read: a connection rings doorbells while its own lock is held.
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn push(&self, event: Event) {
+        self.waiting_events.fetch_add(1, Ordering::AcqRel);
+        self.waiting().items.push_back(Item::Event(Box::new(event)));
+        self.ready.wake();
+    }
+
+    /// Adds messages of one peer, and empties `messages`.
+    pub(crate) fn push_messages(
+        &self,
+        from: &Peer,
+        messages: &mut VecDeque<Bytes>,
+        doorbell: &Arc<Doorbell>,
+    ) {
+        let bytes = messages.iter().map(queue_cost).sum();
+        doorbell.gauge.add(bytes);
+        self.push_batch(Batch {
+            from: from.clone(),
+            reliable: true,
+            messages: std::mem::take(messages),
+            bytes,
+            doorbell: doorbell.clone(),
+        });
+    }
+
+    /// Adds a best-effort message, unless too many wait already.
+    pub(crate) fn push_unreliable(&self, from: &Peer, message: Bytes, doorbell: &Arc<Doorbell>) {
+        let bytes = queue_cost(&message);
+        if !doorbell.gauge.add_unreliable(bytes) {
+            return;
+        }
+        self.push_batch(Batch {
+            from: from.clone(),
+            reliable: false,
+            messages: VecDeque::from([message]),
+            bytes,
+            doorbell: doorbell.clone(),
+        });
+    }
+
+    fn push_batch(&self, batch: Batch) {
+        self.waiting().items.push_back(Item::Messages(batch));
+        self.ready.wake();
+    }
+
+    /// There may be messages to read: the application's task will, if it waits for an event.
+    pub(crate) fn push_readable(&self, doorbell: &Arc<Doorbell>) {
+        let mut waiting = self.waiting();
+        if !waiting.readable.iter().any(|listed| Arc::ptr_eq(listed, doorbell)) {
+            waiting.readable.push_back(doorbell.clone());
+        }
+        drop(waiting);
+        self.ready.wake();
+    }
+
+    /// Takes over what the application did not come to read. False when it did.
+    pub(crate) fn claim(&self, doorbell: &Arc<Doorbell>) -> bool {
+        let readable = &mut self.waiting().readable;
+        let index = readable.iter().position(|listed| Arc::ptr_eq(listed, doorbell));
+        index.and_then(|index| readable.remove(index)).is_some()
+    }
+
+    /// Whether there may be messages to read.
+    pub(crate) fn is_readable(&self, doorbell: &Arc<Doorbell>) -> bool {
+        self.waiting().readable.iter().any(|listed| Arc::ptr_eq(listed, doorbell))
+    }
+
+    /// The next that the application is to have; reads from the network if nothing waits.
+    pub(super) fn take(&self) -> Option<Item> {
+        loop {
+            let mut waiting = self.waiting();
+            if let Some(item) = waiting.items.pop_front() {
+                drop(waiting);
+                self.taken(&item);
+                return Some(item);
+            }
+            let doorbell = waiting.readable.pop_front()?;
+            drop(waiting);
+            doorbell.read();
+        }
+    }
+
+    fn taken(&self, item: &Item) {
+        match item {
+            Item::Event(_) => {
+                if self.waiting_events.fetch_sub(1, Ordering::AcqRel) == MAX_WAITING_EVENTS {
+                    self.room.notify_waiters();
+                }
+            }
+            Item::Messages(Batch { reliable: true, bytes, doorbell, .. }) => {
+                if doorbell.gauge.take(*bytes) {
+                    doorbell.ring();
+                }
+            }
+            Item::Messages(Batch { bytes, doorbell, .. }) => {
+                doorbell.gauge.take_unreliable(*bytes);
+            }
+        }
+    }
+
+    /// [`take`](Self::take) for a task that waits; `None` when the session is over.
+    pub(super) fn poll_take(&self, context: &mut Context<'_>) -> Poll<Option<Item>> {
+        if let Some(item) = self.take() {
+            return Poll::Ready(Some(item));
+        }
+        self.ready.register(context.waker());
+        // Something may have come between the look and the registration.
+        match self.take() {
+            Some(item) => Poll::Ready(Some(item)),
+            None if self.closed.load(Ordering::Acquire) => Poll::Ready(self.take()),
+            None => Poll::Pending,
+        }
+    }
+
+    /// Whether so many events wait that the session is to take in no news.
+    pub(crate) fn is_backlogged(&self) -> bool {
+        self.waiting_events.load(Ordering::Acquire) >= MAX_WAITING_EVENTS
+    }
+
+    /// Waits until the application has caught up.
+    pub(crate) async fn wait_for_room(&self) {
+        loop {
+            let room = self.room.notified();
+            if !self.is_backlogged() {
+                return;
+            }
+            room.await;
+        }
+    }
+
+    /// Nothing more comes.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.ready.wake();
+    }
+}
+
+impl fmt::Debug for EventQueue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventQueue").finish_non_exhaustive()
+    }
+}
