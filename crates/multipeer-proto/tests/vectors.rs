@@ -1,0 +1,206 @@
+//! The bytes on the wire, as `vectors/` has them for every implementation: they must not change.
+//!
+//! A change of the protocol is written down with `UPDATE_VECTORS=1 cargo test -p multipeer-proto
+//! --test vectors`, and its difference read.
+
+// Helpers of tests fail by panicking, as tests do.
+#![allow(clippy::unwrap_used, clippy::panic)]
+// The tests read the files; the protocol does no IO.
+#![allow(clippy::disallowed_methods)]
+
+use std::{fmt::Write, net::SocketAddr, path::PathBuf};
+
+use bytes::{Bytes, BytesMut};
+use multipeer_proto::{
+    Announcement, DeclineReason, DiscoveryInfo, DisplayName, Frame, FrameDecoder, GoodbyeReason,
+    InvitationId, LinkRef, PeerId, ServiceType,
+    frame::{
+        Accept, Cancel, Confirm, Decline, Digest, Echo, Goodbye, Hello, Introduce, Invite, Join,
+        MemberRecord, Members,
+    },
+    limits,
+    message::{self, Datagram, MessageDecoder},
+};
+use serde_json::{Value, json};
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").unwrap();
+        text
+    })
+}
+
+fn unhex(text: &str) -> Vec<u8> {
+    let digit = |at: usize| u8::from_str_radix(&text[at..at + 2], 16).unwrap();
+    (0..text.len()).step_by(2).map(digit).collect()
+}
+
+/// Compares with the file, or writes it when told to.
+fn check(file: &str, vectors: &Value) {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../vectors");
+    let path = folder.join(file);
+    if std::env::var_os("UPDATE_VECTORS").is_some() {
+        let text = serde_json::to_string_pretty(vectors).unwrap();
+        std::fs::write(&path, text + "\n").unwrap();
+        return;
+    }
+    let text = std::fs::read_to_string(&path).unwrap();
+    let kept: Value = serde_json::from_str(&text).unwrap();
+    for (kept, now) in kept.as_array().unwrap().iter().zip(vectors.as_array().unwrap()) {
+        assert_eq!(kept, now, "{file} says otherwise");
+    }
+    assert_eq!(&kept, vectors, "{file} has more, or fewer");
+}
+
+fn peer(byte: u8) -> PeerId {
+    PeerId::from_bytes([byte; 32])
+}
+
+fn addresses() -> Vec<SocketAddr> {
+    ["192.0.2.7:4242", "[2001:db8::7]:4242"].map(|text| text.parse().unwrap()).to_vec()
+}
+
+fn hello() -> Hello {
+    Hello {
+        version: 1,
+        min_version: 1,
+        service: ServiceType::new("chat").unwrap(),
+        name: DisplayName::new("Zoë").unwrap(),
+        info: DiscoveryInfo::new([("mood", "happy"), ("flag", "")]).unwrap(),
+        incarnation: 1_700_000_000_000_000,
+        attempt: 3,
+        gone: Some(LinkRef { dialler: peer(0xab), attempt: 2 }),
+        max_message_bytes: 16 * 1024 * 1024,
+    }
+}
+
+fn frames() -> Vec<(&'static str, Frame)> {
+    let invitation = InvitationId(7);
+    let member = MemberRecord { id: peer(0xcd), incarnation: 5, addresses: addresses() };
+    let context = Bytes::from_static(b"join us");
+    let echo = Echo { token: u64::MAX, padding: Bytes::from_static(&[0, 1, 2]) };
+    let pairing = Some(LinkRef { dialler: peer(0xab), attempt: 2 });
+    vec![
+        ("hello", Frame::Hello(hello())),
+        ("hello of who was dialled", Frame::Hello(Hello { attempt: 0, gone: None, ..hello() })),
+        ("invite", Frame::Invite(Invite { invitation, context, timeout_millis: 30_000 })),
+        ("accept", Frame::Accept(Accept { invitation })),
+        (
+            "decline",
+            Frame::Decline(Decline {
+                invitation,
+                reason: DeclineReason::Full,
+                text: "not now".to_owned(),
+            }),
+        ),
+        ("cancel", Frame::Cancel(Cancel { invitation })),
+        ("first join", Frame::Join(Join { pairing: None, received: 0, addresses: addresses() })),
+        ("join that resumes", Frame::Join(Join { pairing, received: 300, addresses: vec![] })),
+        ("members", Frame::Members(Members { members: vec![member.clone()] })),
+        ("no members", Frame::Members(Members { members: vec![] })),
+        ("introduce", Frame::Introduce(Introduce { member })),
+        ("digest", Frame::Digest(Digest { sum: u64::MAX, count: 3 })),
+        ("confirm", Frame::Confirm(Confirm { received: 1 << 40 })),
+        ("ping", Frame::Ping(echo.clone())),
+        ("pong", Frame::Pong(echo)),
+        ("goodbye", Frame::Goodbye(Goodbye { reason: GoodbyeReason::Left, text: String::new() })),
+    ]
+}
+
+fn decode_frame(bytes: &[u8]) -> Result<Option<Frame>, String> {
+    let mut decoder = FrameDecoder::default();
+    decoder.extend(bytes);
+    decoder.poll_frame().map_err(|error| error.to_string())
+}
+
+#[test]
+fn frames_are_the_bytes_of_the_vectors() {
+    let vectors = frames().into_iter().map(|(name, frame)| {
+        let mut bytes = BytesMut::new();
+        frame.encode(&mut bytes);
+        assert_eq!(decode_frame(&bytes), Ok(Some(frame)), "{name}");
+        // Of these frames none is so long that its length takes more than two bytes.
+        let head = if bytes[1] < 0x40 { 2 } else { 3 };
+        let body = minicbor::display(&bytes[head..]).to_string();
+        json!({"name": name, "type": bytes[0], "body": body, "bytes": hex(&bytes)})
+    });
+    check("frames.json", &vectors.collect());
+}
+
+#[test]
+fn malformed_frames_of_the_vectors_are_refused() {
+    let mut too_long = BytesMut::from(&[0x02][..]);
+    too_long.extend_from_slice(&[0x80, 0x01, 0x04, 0x01]);
+    let vectors = [
+        ("unknown type", "7f00"),
+        ("type zero", "00 00"),
+        ("longer than any frame may be", &hex(&too_long)),
+        ("no map", "0a0105"),
+        ("a missing key", "0a01a0"),
+        ("something behind the map", "0a04a1000500"),
+        ("cut short", "0a02a100"),
+        ("a number where text belongs", "0d05a200000105"),
+        ("an unknown reason to decline", "040ba3000701187802646e6f7065"),
+        ("text that is not UTF-8", "0d06a200000161ff"),
+        ("an id of 31 bytes", &format!("0825a100a300581f{}01000280", "ab".repeat(31))),
+    ]
+    .map(|(name, bytes)| {
+        let bytes = unhex(&bytes.replace(' ', ""));
+        let error = decode_frame(&bytes).expect_err(name);
+        json!({"name": name, "bytes": hex(&bytes), "error": error})
+    });
+    check("malformed_frames.json", &Value::from(vectors.to_vec()));
+}
+
+#[test]
+fn message_streams_and_datagrams_are_the_bytes_of_the_vectors() {
+    let messages = [Bytes::from_static(b"hello"), Bytes::new(), Bytes::from(vec![7; 70])];
+    let mut stream = BytesMut::new();
+    message::encode_stream_header(300, &mut stream);
+    for message in &messages {
+        message::encode_message_length(message.len(), &mut stream);
+        stream.extend_from_slice(message);
+    }
+    let mut decoder = MessageDecoder::new(limits::DEFAULT_MAX_MESSAGE_BYTES);
+    let mut read = Vec::new();
+    decoder.decode(stream.clone().freeze(), |message| read.push(message)).unwrap();
+    assert_eq!((decoder.first(), &read[..]), (Some(300), &messages[..]));
+    let texts: Vec<String> = messages.iter().map(|message| hex(message)).collect();
+    let mut vectors = vec![json!({
+        "name": "message stream", "first": 300, "messages": texts, "bytes": hex(&stream),
+    })];
+    let payload = Bytes::from_static(b"best effort");
+    for (name, datagram) in [
+        ("message datagram", Datagram::Message(payload.clone())),
+        ("ping datagram", Datagram::Ping { token: 0x0102_0304_0506_0708, padding: Bytes::new() }),
+        ("pong datagram", Datagram::Pong { token: 0x0102_0304_0506_0708, padding: payload }),
+    ] {
+        let bytes = datagram.encode();
+        let payload = hex(datagram.payload());
+        vectors.push(json!({"name": name, "payload": payload, "bytes": hex(&bytes)}));
+        assert_eq!(Datagram::decode(bytes), Some(datagram));
+    }
+    check("messages.json", &Value::from(vectors));
+}
+
+#[test]
+fn announcements_are_the_strings_of_the_vectors() {
+    let vectors = [
+        ("plain", "Alice", vec![]),
+        ("info", "Zoë", vec![("mood", "happy"), ("flag", "")]),
+        ("a name that must be cut", "漢字の名前はとても長くて切られます", vec![]),
+    ]
+    .map(|(what, name, info)| {
+        let announcement = Announcement {
+            peer: peer(0xab),
+            name: DisplayName::new(name).unwrap(),
+            info: DiscoveryInfo::new(info).unwrap(),
+        };
+        let strings = announcement.to_txt();
+        let read = strings.iter().map(|(key, value)| (&**key, value.as_bytes()));
+        assert_eq!(Announcement::from_txt(read), Ok(announcement.clone()));
+        let strings: Vec<String> = strings.iter().map(|(k, v)| format!("{k}={v}")).collect();
+        json!({"name": what, "instance": announcement.instance_name(), "txt": strings})
+    });
+    check("announcements.json", &Value::from(vectors.to_vec()));
+}
