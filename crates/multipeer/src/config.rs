@@ -145,6 +145,7 @@ impl SessionBuilder {
         let identity = self.identity.unwrap_or_else(Identity::generate);
         let endpoint = endpoint::bind(&identity, &self.interfaces, self.port).await?;
         let port = endpoint.bound_sockets().first().map_or(0, std::net::SocketAddr::port);
+        let on_named_interfaces = !self.interfaces.is_empty();
         let site = Site {
             service: service.clone(),
             port,
@@ -171,6 +172,7 @@ impl SessionBuilder {
             requests,
             requests_sender: sender.downgrade(),
             max_message_bytes: self.max_message_size,
+            on_named_interfaces,
         });
         if self.looking {
             _ = sender.send(Request::Command(Command::StartLooking));

@@ -47,6 +47,8 @@ pub(crate) struct Parts {
     pub(crate) requests: mpsc::UnboundedReceiver<Request>,
     pub(crate) requests_sender: mpsc::WeakUnboundedSender<Request>,
     pub(crate) max_message_bytes: usize,
+    /// Whether the endpoint is bound to the addresses of interfaces that were named.
+    pub(crate) on_named_interfaces: bool,
 }
 
 /// The task that owns the session, and everything that it looks after.
@@ -79,6 +81,7 @@ pub(crate) struct Driver {
     handshakes: Arc<Semaphore>,
     pub(super) start: Instant,
     pub(super) max_message_bytes: usize,
+    pub(super) on_named_interfaces: bool,
     pub(super) left: bool,
 }
 
@@ -107,6 +110,7 @@ impl Driver {
             handshakes: Arc::new(Semaphore::new(MAX_HANDSHAKES)),
             start: Instant::now(),
             max_message_bytes: parts.max_message_bytes,
+            on_named_interfaces: parts.on_named_interfaces,
             left: false,
         }
     }
@@ -220,9 +224,8 @@ impl Driver {
                 let remote = link::remote_address(&connection);
                 self.next_link += 1;
                 let id = LinkId(self.next_link);
-                let (inputs, shared) = (self.inputs_sender.clone(), self.shared.clone());
-                let link =
-                    link::spawn(&mut self.link_tasks, id, connection, direction, inputs, shared);
+                let inputs = self.inputs_sender.clone();
+                let link = link::spawn(&mut self.link_tasks, id, connection, direction, inputs);
                 self.links.insert(id, link);
                 self.handle(Input::LinkUp { link: id, peer, direction, remote });
             }

@@ -11,6 +11,7 @@ use iroh::{
     Endpoint, RelayMode,
     endpoint::{BindOpts, Builder, QuicTransportConfig, VarInt, presets},
 };
+use tokio::time::{Instant, sleep};
 
 use crate::{error::StartError, identity::Identity};
 
@@ -30,6 +31,9 @@ pub(super) const MEMBER_WINDOW_BYTES: u32 = 8 * 1024 * 1024;
 const STREAM_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
 /// Bytes of datagrams that wait to be sent, and that wait to be read.
 const DATAGRAM_BUFFER_BYTES: usize = 256 * 1024;
+/// Time for an address to become usable, and the pause between two tries.
+const ADDRESS_TIMEOUT: Duration = Duration::from_secs(3);
+const ADDRESS_PAUSE: Duration = Duration::from_millis(200);
 /// Tries to find a port that is free for both address families.
 const PORT_TRIES: usize = 16;
 
@@ -47,13 +51,36 @@ pub(crate) async fn bind(
             Some(port) => port,
             None => free_port()?,
         };
-        let builder = sockets(builder(identity), interfaces, chosen)?;
-        match builder.bind().await {
-            Ok(endpoint) => return Ok(endpoint),
-            Err(error) => failure = bind_error(&error, chosen),
+        match bind_port(identity, interfaces, chosen).await {
+            Err(error @ (StartError::PortTaken { .. } | StartError::Socket { .. })) => {
+                failure = error;
+            }
+            result => return result,
         }
     }
     Err(failure)
+}
+
+/// Binds an endpoint to one port. An IPv6 address cannot be bound before the system has made sure
+/// that nobody else has it (RFC 4862, section 5.4), so where there is no other, this waits.
+async fn bind_port(
+    identity: &Identity,
+    interfaces: &[String],
+    port: u16,
+) -> Result<Endpoint, StartError> {
+    let deadline = Instant::now() + ADDRESS_TIMEOUT;
+    loop {
+        let builder = sockets(builder(identity), interfaces, port)?;
+        let endpoint = builder.bind().await.map_err(|error| bind_error(&error, port))?;
+        if !endpoint.bound_sockets().is_empty() {
+            return Ok(endpoint);
+        }
+        if Instant::now() >= deadline {
+            let error = format!("no address of {} can be used", interfaces.join(", "));
+            return Err(StartError::Socket { error });
+        }
+        sleep(ADDRESS_PAUSE).await;
+    }
 }
 
 fn builder(identity: &Identity) -> Builder {
@@ -99,10 +126,25 @@ fn sockets(mut builder: Builder, interfaces: &[String], port: u16) -> Result<Bui
     }
     for (address, prefix_len) in addresses_of(interfaces)? {
         let address = with_port(address, port);
-        let options = BindOpts::default().set_prefix_len(prefix_len).set_is_default_route(false);
+        let options = BindOpts::default()
+            .set_prefix_len(prefix_len)
+            .set_is_default_route(false)
+            .set_is_required(address.is_ipv4());
         builder = builder.bind_addr_with_opts(address, options).map_err(impossible)?;
     }
     Ok(builder)
+}
+
+/// Leaves out the addresses to which this endpoint has no way.
+///
+/// iroh 1.4 drops the scope of link-local IPv6 addresses, so only a socket that is bound to one
+/// interface can answer from there; from another the link would hang after its first packet.
+pub(crate) fn usable(mut addresses: Vec<SocketAddr>, on_named_interfaces: bool) -> Vec<SocketAddr> {
+    let link_local = |address: &SocketAddr| matches!(address, SocketAddr::V6(v6) if v6.ip().is_unicast_link_local());
+    if !on_named_interfaces && !addresses.iter().all(link_local) {
+        addresses.retain(|address| !link_local(address));
+    }
+    addresses
 }
 
 fn with_port(mut address: SocketAddr, port: u16) -> SocketAddr {
@@ -158,4 +200,18 @@ fn bind_error(error: &iroh::endpoint::BindError, port: u16) -> StartError {
         source = cause.source();
     }
     StartError::Socket { error: text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn link_local_addresses_are_for_sockets_of_one_interface_or_for_want_of_others() {
+        let [v4, v6, local] = ["192.0.2.1:1", "[2001:db8::1]:1", "[fe80::1%2]:1"]
+            .map(|text| text.parse::<SocketAddr>().unwrap());
+        assert_eq!(usable(vec![local, v4, v6], false), [v4, v6]);
+        assert_eq!(usable(vec![local, v4, v6], true), [local, v4, v6]);
+        assert_eq!(usable(vec![local], false), [local]);
+    }
 }

@@ -1,6 +1,6 @@
 //! Carrying out what the session asks for.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use iroh::{EndpointAddr, PublicKey, TransportAddr, endpoint::VarInt};
 use multipeer_proto::{Event as ProtoEvent, Input, LinkId, Output, PeerId, PeerInfo};
@@ -9,9 +9,10 @@ use tracing::trace;
 
 use super::{
     driver::Driver,
-    endpoint::{ALPN, MEMBER_WINDOW_BYTES},
-    lane::{Lane, ReadContext},
+    endpoint::{self, ALPN, MEMBER_WINDOW_BYTES},
+    lane::Lane,
     link::LinkInput,
+    reader::ReadContext,
 };
 use crate::{event::Event, invitation::Invitation, peer::Peer};
 
@@ -35,7 +36,9 @@ impl Driver {
     fn output(&mut self, output: Output) {
         trace!(me = %self.session.id().short(), ?output, "session");
         match output {
-            Output::Dial { peer, attempt, addresses } => self.dial(peer, attempt, addresses),
+            Output::Dial { peer, attempt, addresses } => {
+                self.dial(peer, attempt, endpoint::usable(addresses, self.on_named_interfaces));
+            }
             Output::SendFrame { link, frame } => {
                 let kept_up = self.links.get(&link).is_none_or(|link| link.send(frame));
                 if !kept_up && let Some(gone) = self.links.remove(&link) {
@@ -154,7 +157,8 @@ impl Driver {
 
     fn attach(&mut self, peer: PeerId, id: LinkId, received: u64, max_message_bytes: usize) {
         if let Some(peer) = self.connecting.take() {
-            let lane = Arc::new(Lane::new(peer.clone(), max_message_bytes));
+            let events = self.shared.events.clone();
+            let lane = Lane::new(peer.clone(), max_message_bytes, events);
             self.shared.insert_lane(peer.id, lane);
             self.shared.events.push(Event::PeerConnected(peer));
         }
@@ -168,7 +172,6 @@ impl Driver {
         let context = ReadContext {
             link: id,
             max_message_bytes: self.max_message_bytes,
-            events: self.shared.events.clone(),
             inputs: self.inputs_sender.clone(),
             start: self.start,
         };
