@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::future::select_all;
 use multipeer::{Event, Events, PingMode, Session, SessionBuilder};
 use serde_json::json;
 use tokio::time::timeout;
@@ -90,13 +91,20 @@ fn builder(name: &str) -> SessionBuilder {
 /// Until everyone is connected with everyone.
 async fn form_mesh(hosts: &mut [Host], narrator: &Narrator) {
     let others = hosts.len() - 1;
-    while let Some(host) = hosts.iter_mut().find(|host| host.connected < others) {
-        // Whoever is still missing somebody: the others' events wait meanwhile.
-        let Some(event) = host.events.next().await else {
+    while hosts.iter().any(|host| host.connected < others) {
+        if !handle_next(hosts, narrator).await {
             return;
-        };
-        host.handle(&event, narrator);
+        }
     }
+}
+
+/// Waits until something happens to one of them. False when nothing can happen any more.
+async fn handle_next(hosts: &mut [Host], narrator: &Narrator) -> bool {
+    let next = hosts.iter_mut().map(|host| Box::pin(host.events.next()));
+    let (event, index, _) = select_all(next).await;
+    let Some(event) = event else { return false };
+    hosts[index].handle(&event, narrator);
+    true
 }
 
 /// Everyone says hello to all.
@@ -106,11 +114,10 @@ async fn talk(hosts: &mut [Host], narrator: &Narrator) -> Result<(), Failure> {
         host.session.broadcast(format!("hello from {name}")).await?;
     }
     let others = hosts.len() - 1;
-    while let Some(host) = hosts.iter_mut().find(|host| host.heard.len() < others) {
-        let Some(event) = host.events.next().await else {
+    while hosts.iter().any(|host| host.heard.len() < others) {
+        if !handle_next(hosts, narrator).await {
             break;
-        };
-        host.handle(&event, narrator);
+        }
     }
     Ok(())
 }

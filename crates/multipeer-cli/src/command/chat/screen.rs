@@ -31,7 +31,7 @@ async fn show(session: &Session, terminal: &mut DefaultTerminal) -> Result<(), F
     let mut events = session.events();
     let mut keys = EventStream::new();
     loop {
-        terminal.draw(|frame| draw(frame, session, &state))?;
+        terminal.draw(|frame| draw(frame, session, &mut state))?;
         tokio::select! {
             event = events.next() => match event {
                 Some(event) => describe(&event).into_iter().for_each(|line| state.push(line)),
@@ -100,17 +100,19 @@ async fn submit(session: &Session, state: &mut ScreenState) -> bool {
     true
 }
 
-fn draw(frame: &mut Frame<'_>, session: &Session, state: &ScreenState) {
+fn draw(frame: &mut Frame<'_>, session: &Session, state: &mut ScreenState) {
     let [upper, lower] =
         Layout::vertical([Constraint::Min(3), Constraint::Length(3)]).areas(frame.area());
     let [messages, peers] =
         Layout::horizontal([Constraint::Min(20), Constraint::Length(24)]).areas(upper);
 
-    let height = usize::from(messages.height.saturating_sub(2));
-    let lines: Vec<TextLine<'_>> = state.visible(height).map(styled).collect();
+    let [width, height] =
+        [messages.width, messages.height].map(|s| usize::from(s.saturating_sub(2)));
+    let rows = state.visible(width, height);
+    let lines: Vec<TextLine<'_>> = rows.iter().map(|row| styled(row)).collect();
     let title = match state.scrolled_back() {
         0 => format!(" {} ", session.name()),
-        lines => format!(" {} ({lines} newer lines) ", session.name()),
+        newer => format!(" {} ({newer} newer) ", session.name()),
     };
     frame.render_widget(Paragraph::new(lines).block(Block::bordered().title(title)), messages);
 

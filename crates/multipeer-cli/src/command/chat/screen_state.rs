@@ -12,7 +12,7 @@ pub(super) struct ScreenState {
     /// The input, and the cursor in it, as a count of characters.
     input: Vec<char>,
     cursor: usize,
-    /// Lines between the end and the bottom of the view.
+    /// Messages between the end and the bottom of the view.
     scrolled_back: usize,
 }
 
@@ -28,11 +28,25 @@ impl ScreenState {
         }
     }
 
-    /// The lines that a view of this height shows.
-    pub(super) fn visible(&self, height: usize) -> impl Iterator<Item = &str> {
-        let end = self.lines.len() - self.scrolled_back.min(self.lines.len());
-        let start = end.saturating_sub(height);
-        self.lines.range(start..end).map(String::as_str)
+    /// The rows that a view of this size shows: long lines are wrapped, and a view that is
+    /// scrolled to the beginning is full.
+    pub(super) fn visible(&mut self, width: usize, height: usize) -> VecDeque<String> {
+        loop {
+            let mut rows = VecDeque::new();
+            for line in self.lines.iter().rev().skip(self.scrolled_back) {
+                for row in textwrap::wrap(line, width.max(1)).into_iter().rev() {
+                    rows.push_front(row.into_owned());
+                }
+                if rows.len() >= height {
+                    rows.drain(..rows.len() - height);
+                    return rows;
+                }
+            }
+            if self.scrolled_back == 0 {
+                return rows;
+            }
+            self.scrolled_back -= 1;
+        }
     }
 
     /// Moves the view so many lines back, or forward when it is negative.
@@ -88,23 +102,33 @@ impl ScreenState {
 mod tests {
     use super::*;
 
-    fn visible(state: &ScreenState) -> Vec<&str> {
-        state.visible(3).collect()
+    fn visible(state: &mut ScreenState) -> Vec<String> {
+        state.visible(10, 3).into()
     }
 
     #[test]
     fn the_view_stays_where_it_was_scrolled_to() {
         let mut state = ScreenState::default();
         (0..10).for_each(|number| state.push(number.to_string()));
-        assert_eq!(visible(&state), ["7", "8", "9"]);
+        assert_eq!(visible(&mut state), ["7", "8", "9"]);
         state.scroll(4);
-        assert_eq!(visible(&state), ["3", "4", "5"]);
+        assert_eq!(visible(&mut state), ["3", "4", "5"]);
         state.push("10".to_owned());
-        assert_eq!(visible(&state), ["3", "4", "5"]);
+        assert_eq!(visible(&mut state), ["3", "4", "5"]);
         state.scroll(-100);
-        assert_eq!(visible(&state), ["8", "9", "10"]);
+        assert_eq!(visible(&mut state), ["8", "9", "10"]);
         state.scroll(100);
-        assert_eq!(visible(&state), ["0"]);
+        assert_eq!(visible(&mut state), ["0", "1", "2"]);
+    }
+
+    #[test]
+    fn a_long_line_is_wrapped_and_none_of_it_is_lost() {
+        let mut state = ScreenState::default();
+        state.push("first".to_owned());
+        state.push("漢字 and words that are long".to_owned());
+        assert_eq!(visible(&mut state), ["漢字 and", "words that", "are long"]);
+        state.push("wwwwwwwwwwwwwww".to_owned());
+        assert_eq!(visible(&mut state), ["are long", "wwwwwwwwww", "wwwww"]);
     }
 
     #[test]
