@@ -45,9 +45,7 @@ enum Chore {
 fn main() -> ExitCode {
     let result = match Arguments::parse().chore {
         Chore::Test => test(),
-        Chore::Bench => {
-            cargo(&["bench", "-p", "multipeer", "--bench", "messages", "--", "--ratios"])
-        }
+        Chore::Bench => cargo(&["bench", "--workspace", "--bench", "messages", "--", "--ratios"]),
         Chore::Fuzz { seconds } => fuzz(seconds),
         Chore::Sim { seed, seeds } => simulate(seed, seeds),
         Chore::Tidy => tidy::check(&root()),

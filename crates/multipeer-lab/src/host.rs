@@ -10,7 +10,10 @@ use std::{
 
 use serde_json::Value;
 
-use crate::lab::{Error, Network, run};
+use crate::{
+    lab::{Error, Network, finish, run},
+    terminal::Terminal,
+};
 
 /// Bound on the life of a host, should everything else fail.
 const LIFETIME_SECONDS: &str = "900";
@@ -122,10 +125,16 @@ impl Host {
 
     /// Runs a command on the host to its end.
     pub fn run(&self, program: &str, arguments: &[&str]) -> Result<Output, Error> {
-        let process = self.holder.process();
-        let mut all = vec!["-t", &process, "-n", "--", program];
-        all.extend(arguments);
-        run("nsenter", &all)
+        finish(self.command(program).args(arguments))
+    }
+
+    /// A terminal of 80 columns and 24 lines on the host, in which a program runs. Needs tmux.
+    pub fn terminal(&self, program: &str, arguments: &[&str]) -> Result<Terminal, Error> {
+        let socket = format!("/run/tmux-{}", self.number);
+        let words = [&["-S", &socket, "-f", "/dev/null", "new-session", "-d"][..]];
+        let size = [&["-x", "80", "-y", "24", "--", program][..], arguments];
+        self.run("tmux", &[words.concat(), size.concat()].concat())?;
+        Ok(Terminal { socket })
     }
 
     /// Starts a program on the host. It is killed when this is dropped.

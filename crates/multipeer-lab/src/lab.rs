@@ -96,16 +96,20 @@ fn namespaces_work() -> Result<(), String> {
 
 /// Runs a command to its end.
 pub(crate) fn run(program: &str, arguments: &[&str]) -> Result<Output, Error> {
-    let output = Command::new(program)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|error| Error::Run { program: program.to_owned(), error })?;
+    finish(Command::new(program).args(arguments))
+}
+
+/// Runs a command that is ready to its end.
+pub(crate) fn finish(command: &mut Command) -> Result<Output, Error> {
+    let output = command.stdin(Stdio::null()).output().map_err(|error| Error::Run {
+        program: command.get_program().to_string_lossy().into_owned(),
+        error,
+    })?;
     if output.status.success() {
         return Ok(output);
     }
     Err(Error::Command {
-        command: format!("{program} {}", arguments.join(" ")),
+        command: format!("{command:?}"),
         error: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
     })
 }

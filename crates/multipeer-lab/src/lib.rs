@@ -12,6 +12,8 @@
 
 mod host;
 mod lab;
+mod terminal;
 
 pub use host::{Host, Program};
 pub use lab::{Error, Lab, Network, run_in_lab};
+pub use terminal::Terminal;

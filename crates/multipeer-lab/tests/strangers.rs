@@ -7,7 +7,7 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::{PATIENCE, chat, count, is, multipeer, wait};
+use common::{PATIENCE, available, chat, count, ensure, is, multipeer, wait};
 use multipeer_lab::{Host, Program, run_in_lab};
 
 /// A system bus of its own, and Avahi on it.
@@ -34,19 +34,6 @@ mkdir -p /run/avahi-daemon
 avahi-daemon --no-drop-root --no-chroot --no-rlimits --no-proc-title -f $folder/avahi.conf &
 until avahi-browse --all --terminate > /dev/null 2>&1; do sleep 0.1; done
 "#;
-
-/// Whether these programs are there; a test that lacks one says so.
-fn available(programs: &[&str]) -> bool {
-    let missing = programs.iter().find(|program| {
-        let found = std::process::Command::new("which").arg(program).output();
-        !found.is_ok_and(|output| output.status.success())
-    });
-    if let Some(program) = missing {
-        assert!(std::env::var_os("MULTIPEER_LAB").is_none(), "{program} is required");
-        println!("SKIPPED: {program} is not installed");
-    }
-    missing.is_none()
-}
 
 fn with_avahi(host: &Host, script: &str) -> Program {
     host.spawn("sh", &["-c", &format!("{AVAHI}\n{script}")]).unwrap()
@@ -108,5 +95,40 @@ fn a_service_that_avahi_publishes_is_reported_and_fails_with_a_reason() {
         let lines = alice.all_lines(Duration::from_secs(1));
         assert_eq!(count(&lines, "peer_found", "Ghost"), 1);
         assert!(!lines.iter().any(|line| line.contains("Rubbish")), "{lines:#?}");
+    });
+}
+
+#[test]
+fn an_announcement_under_another_instance_name_is_the_same_peer() {
+    if !available(&["avahi-daemon", "avahi-publish-service", "dbus-daemon"]) {
+        return;
+    }
+    let test = "an_announcement_under_another_instance_name_is_the_same_peer";
+    run_in_lab(test, |mut lab| {
+        let network = lab.network().unwrap();
+        let [a, b, c] = [(); 3].map(|()| lab.host_on(network).unwrap());
+        let mut alice = chat(&a, "Alice");
+        let mut bob =
+            b.spawn(&multipeer(), &["chat", "--json", "--name", "Bob", "--port", "4242"]).unwrap();
+        let id = wait(&mut alice, "connected", "Bob")["peer"]["id"].as_str().unwrap().to_owned();
+        ensure(&mut alice, "peer_found", "Bob");
+        // What a responder does that finds the name taken: the same peer, called something else.
+        let publish = "avahi-publish-service 'Bob #2' _multipeer._udp 4242 _v=1";
+        let mut avahi =
+            with_avahi(&c, &format!("{publish} _id={id} '_name=Bob B.' & echo up; wait"));
+        let updated = wait(&mut alice, "peer_updated", "Bob B.");
+        assert_eq!(updated["peer"]["id"], id.as_str());
+        avahi.kill();
+        bob.type_line("still here");
+        alice.wait_json("the message", PATIENCE, |value| {
+            (value["event"] == "message" && value["text"] == "still here").then_some(())
+        });
+        let lines = alice.all_lines(Duration::from_secs(2));
+        assert_eq!(count(&lines, "peer_found", "Bob"), 1, "{lines:#?}");
+        for (event, name) in
+            [("peer_found", "Bob B."), ("peer_lost", "Bob"), ("disconnected", "Bob")]
+        {
+            assert_eq!(count(&lines, event, name), 0, "{lines:#?}");
+        }
     });
 }

@@ -43,7 +43,27 @@ pub fn wait(program: &mut Program, event: &str, name: &str) -> Value {
     })
 }
 
+/// Waits for an event that may have come already.
+pub fn ensure(program: &mut Program, event: &str, name: &str) {
+    if count(&program.all_lines(Duration::ZERO), event, name) == 0 {
+        wait(program, event, name);
+    }
+}
+
 pub fn count(lines: &[String], event: &str, name: &str) -> usize {
     let values = lines.iter().filter_map(|line| serde_json::from_str(line).ok());
     values.filter(|value: &Value| is(value, event, name)).count()
+}
+
+/// Whether these programs are there; a test that lacks one says so.
+pub fn available(programs: &[&str]) -> bool {
+    let missing = programs.iter().find(|program| {
+        let found = std::process::Command::new("which").arg(program).output();
+        !found.is_ok_and(|output| output.status.success())
+    });
+    if let Some(program) = missing {
+        assert!(std::env::var_os("MULTIPEER_LAB").is_none(), "{program} is required");
+        println!("SKIPPED: {program} is not installed");
+    }
+    missing.is_none()
 }
