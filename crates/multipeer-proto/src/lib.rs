@@ -39,6 +39,7 @@ mod name;
 mod session;
 #[cfg(feature = "sim")]
 pub mod sim;
+pub mod stream;
 mod time;
 mod varint;
 
@@ -51,4 +52,5 @@ pub use session::{
     Command, Config, Direction, DisconnectReason, Event, Input, InviteError, Joining, Output,
     PeerInfo, Session, Statistics,
 };
+pub use stream::{StreamName, StreamNameError};
 pub use time::Timestamp;

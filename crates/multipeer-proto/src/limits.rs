@@ -50,6 +50,11 @@ pub const CONFIRM_BYTES: usize = OUTBOX_BYTES / 8;
 /// Time after which a confirmation is due however little was received.
 pub const CONFIRM_DELAY: Duration = Duration::from_millis(25);
 
+/// Streams that one peer may have open towards another, of each kind: one way and both ways.
+pub const MAX_STREAMS: u32 = 256;
+/// Bytes in a stream's name: its length is one byte.
+pub const MAX_STREAM_NAME_BYTES: usize = 255;
+
 /// Other peers in one session, unless the session is told otherwise.
 pub const DEFAULT_MAX_PEERS: usize = 64;
 /// Peers that are near, at most: what does not fit is not listed.

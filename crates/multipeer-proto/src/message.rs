@@ -26,12 +26,6 @@ pub fn encode_message_length(bytes: usize, out: &mut BytesMut) {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum MessageError {
-    /// The stream is of a kind that this version does not know.
-    #[error("unknown stream kind {kind:#04x}")]
-    UnknownKind {
-        /// The kind.
-        kind: u8,
-    },
     /// A message is larger than the receiver takes.
     #[error("a message here has at most {limit} bytes, and one was announced with {bytes}")]
     TooLong {
@@ -42,7 +36,7 @@ pub enum MessageError {
     },
 }
 
-/// Takes a message stream's bytes as they come and gives its messages.
+/// Takes a message stream's bytes as they come, from behind its kind, and gives its messages.
 #[derive(Debug)]
 pub struct MessageDecoder {
     limit: usize,
@@ -78,7 +72,7 @@ impl MessageDecoder {
         while !self.partial.is_empty() && !piece.is_empty() {
             self.complete_partial(&mut piece, &mut deliver)?;
         }
-        if self.first.is_none() && !self.read_header(&mut piece)? {
+        if self.first.is_none() && !self.read_header(&mut piece) {
             self.partial.extend_from_slice(&piece);
             return Ok(());
         }
@@ -116,7 +110,7 @@ impl MessageDecoder {
         self.partial.extend_from_slice(&piece.split_to(wanted.min(piece.len())));
         if self.first.is_none() {
             let mut header = self.partial.split().freeze();
-            if !self.read_header(&mut header)? {
+            if !self.read_header(&mut header) {
                 self.partial.extend_from_slice(&header);
             }
             return Ok(());
@@ -133,21 +127,14 @@ impl MessageDecoder {
     }
 
     /// Reads the header off the front of `input`; false, taking nothing, when it is not whole.
-    fn read_header(&mut self, input: &mut Bytes) -> Result<bool, MessageError> {
+    fn read_header(&mut self, input: &mut Bytes) -> bool {
         let mut rest = &input[..];
-        let Some((&kind, after_kind)) = rest.split_first() else {
-            return Ok(false);
-        };
-        if kind != MESSAGE_STREAM {
-            return Err(MessageError::UnknownKind { kind });
-        }
-        rest = after_kind;
         let Some(first) = varint::read(&mut rest) else {
-            return Ok(false);
+            return false;
         };
         self.first = Some(first);
         input.advance(input.len() - rest.len());
-        Ok(true)
+        true
     }
 
     fn read_length(&self, rest: &mut &[u8]) -> Result<Option<usize>, MessageError> {
@@ -236,7 +223,8 @@ mod tests {
             encode_message_length(message.len(), &mut out);
             out.extend_from_slice(message);
         }
-        out.freeze()
+        // The kind is read before it is known that these are messages.
+        out.freeze().slice(1..)
     }
 
     proptest! {
@@ -278,7 +266,7 @@ mod tests {
         let mut out = BytesMut::new();
         encode_stream_header(0, &mut out);
         encode_message_length(101, &mut out);
-        let error = MessageDecoder::new(100).decode(out.freeze(), |_| ()).unwrap_err();
+        let error = MessageDecoder::new(100).decode(out.freeze().slice(1..), |_| ()).unwrap_err();
         assert_eq!(error, MessageError::TooLong { bytes: 101, limit: 100 });
     }
 

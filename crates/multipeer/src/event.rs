@@ -15,7 +15,9 @@ use multipeer_proto::{DisconnectReason, InviteError};
 
 pub(crate) use self::queue::EventQueue;
 use self::queue::{Batch, Item};
-use crate::{discovery::DiscoveryProblem, invitation::Invitation, peer::Peer};
+use crate::{
+    discovery::DiscoveryProblem, invitation::Invitation, peer::Peer, stream::IncomingStream,
+};
 
 /// Something that happened in the session.
 #[derive(Debug)]
@@ -65,6 +67,8 @@ pub enum Event {
         /// Whether it was sent reliably.
         reliable: bool,
     },
+    /// A peer opened a stream.
+    Stream(IncomingStream),
     /// Something keeps peers from being found.
     DiscoveryProblem(DiscoveryProblem),
 }

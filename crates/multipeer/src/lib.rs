@@ -43,6 +43,7 @@ mod invitation;
 mod net;
 mod peer;
 mod session;
+mod stream;
 
 pub use config::SessionBuilder;
 pub use error::{IdentityError, PingError, SendError, StartError, UnreliableError};
@@ -51,7 +52,9 @@ pub use identity::Identity;
 pub use invitation::{Invitation, OutgoingInvitation};
 pub use multipeer_proto::{
     DeclineReason, DisconnectReason, DiscoveryInfo, DisplayName, GoodbyeReason, InviteError,
-    Joining, NameError, ParsePeerIdError, PeerId, PeerInfo, ServiceType, Statistics, limits,
+    Joining, NameError, ParsePeerIdError, PeerId, PeerInfo, ServiceType, Statistics, StreamName,
+    StreamNameError, limits,
 };
 pub use peer::Peer;
 pub use session::{PingMode, Session};
+pub use stream::{IncomingStream, StreamError, StreamReader, StreamWriter};

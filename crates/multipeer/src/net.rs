@@ -9,6 +9,7 @@ mod link;
 mod outputs;
 mod reader;
 mod shared;
+mod streams;
 mod writer;
 
 use bytes::Bytes;

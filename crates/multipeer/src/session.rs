@@ -13,7 +13,7 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use multipeer_proto::{
     Command, DiscoveryInfo, DisplayName, InvitationId, InviteError, NameError, PeerId, Statistics,
-    limits, message::Datagram,
+    StreamName, limits, message::Datagram,
 };
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -27,6 +27,7 @@ use crate::{
     invitation::OutgoingInvitation,
     net::{Lane, Request, Shared},
     peer::Peer,
+    stream::{StreamError, StreamReader, StreamWriter},
 };
 
 /// Time after which a ping that was not answered is given up.
@@ -261,6 +262,37 @@ impl Session {
         self.0.shared.lane(peer.into())?.max_datagram_payload()
     }
 
+    /// Opens a stream to a peer, and one back. Waits while the link is being replaced, and while
+    /// the peer has 256 such streams open already.
+    ///
+    /// The other side learns of it as [`Event::Stream`](crate::Event::Stream).
+    ///
+    /// # Errors
+    ///
+    /// [`StreamError`]: the name breaks a rule, or the peer is not connected.
+    ///
+    /// # Cancellation
+    ///
+    /// When the future is dropped, the stream may have been opened, and is given up.
+    pub async fn open_stream(
+        &self,
+        peer: impl Into<PeerId>,
+        name: impl AsRef<str>,
+    ) -> Result<(StreamWriter, StreamReader), StreamError> {
+        let name = StreamName::new(name)?;
+        self.stream_lane(peer.into())?.open_stream(&name).await
+    }
+
+    /// As [`open_stream`](Self::open_stream), with nothing coming back.
+    pub async fn open_one_way_stream(
+        &self,
+        peer: impl Into<PeerId>,
+        name: impl AsRef<str>,
+    ) -> Result<StreamWriter, StreamError> {
+        let name = StreamName::new(name)?;
+        self.stream_lane(peer.into())?.open_one_way_stream(&name).await
+    }
+
     /// Measures the round trip to a peer and back, with so many bytes each way. The other
     /// session answers; its application is not involved.
     ///
@@ -339,6 +371,12 @@ impl Session {
     fn lane(&self, peer: PeerId) -> Result<Arc<Lane>, SendError> {
         self.0.shared.lane(peer).ok_or_else(|| {
             if self.is_over() { SendError::SessionOver } else { SendError::NotConnected(peer) }
+        })
+    }
+
+    fn stream_lane(&self, peer: PeerId) -> Result<Arc<Lane>, StreamError> {
+        self.0.shared.lane(peer).ok_or_else(|| {
+            if self.is_over() { StreamError::SessionOver } else { StreamError::NotConnected(peer) }
         })
     }
 

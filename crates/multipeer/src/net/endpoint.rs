@@ -99,7 +99,7 @@ pub(crate) fn transport_config() -> QuicTransportConfig {
         .keep_alive_interval(KEEP_ALIVE)
         .default_path_keep_alive_interval(KEEP_ALIVE)
         .default_path_max_idle_timeout(IDLE_TIMEOUT)
-        // One for control and one for messages, so far.
+        // One for control and one for messages; a member may open more.
         .max_concurrent_bidi_streams(VarInt::from_u32(1))
         .max_concurrent_uni_streams(VarInt::from_u32(1))
         .receive_window(VarInt::from_u32(STRANGER_WINDOW_BYTES))

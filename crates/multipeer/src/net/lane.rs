@@ -17,11 +17,12 @@ use multipeer_proto::{
 };
 use tokio::sync::Notify;
 
-use super::{doorbell::Doorbell, reader::Reader, writer::Writer};
+use super::{doorbell::Doorbell, link::MESSAGE_PRIORITY, reader::Reader, writer::Writer};
 use crate::{
     error::{SendError, UnreliableError},
-    event::EventQueue,
+    event::{Event, EventQueue},
     peer::Peer,
+    stream::StreamError,
 };
 
 /// One connected peer, for as long as it is in the session.
@@ -37,6 +38,8 @@ pub(crate) struct Lane {
     room: Notify,
     /// There is something to write.
     work: Notify,
+    /// A link took over, or the lane was closed.
+    attached: Notify,
 }
 
 #[derive(Debug)]
@@ -72,6 +75,7 @@ impl Lane {
             events,
             room: Notify::new(),
             work: Notify::new(),
+            attached: Notify::new(),
         })
     }
 
@@ -175,7 +179,28 @@ impl Lane {
         state.writer = None;
         state.connection = Some(connection);
         state.max_message_bytes = max_message_bytes;
-        state.outbox.handle_resumed(received)
+        let resumed = state.outbox.handle_resumed(received);
+        drop(state);
+        self.attached.notify_waiters();
+        resumed
+    }
+
+    /// The connection that carries the lane. Waits while the link is being replaced.
+    pub(crate) async fn connection(&self) -> Result<Connection, StreamError> {
+        loop {
+            let mut attached = std::pin::pin!(self.attached.notified());
+            attached.as_mut().enable();
+            {
+                let state = self.state();
+                if state.closed {
+                    return Err(StreamError::NotConnected(self.peer.id));
+                }
+                if let Some(connection) = &state.connection {
+                    return Ok(connection.clone());
+                }
+            }
+            attached.await;
+        }
     }
 
     /// The link is gone; messages wait for the next one.
@@ -200,6 +225,7 @@ impl Lane {
         let unconfirmed = state.outbox.take_unconfirmed();
         drop(state);
         *self.reader() = None;
+        self.attached.notify_waiters();
         self.room.notify_waiters();
         self.room.notify_one();
         unconfirmed
@@ -210,6 +236,9 @@ impl Lane {
         let Ok(stream) = connection.open_uni().await else {
             return;
         };
+        if stream.set_priority(MESSAGE_PRIORITY).is_err() {
+            return;
+        }
         {
             let mut state = self.state();
             if state.link != Some(link) {
@@ -240,6 +269,14 @@ impl Lane {
         let state = self.state();
         if state.link == Some(link) {
             self.events.push_unreliable(&self.peer, message, &self.doorbell);
+        }
+    }
+
+    /// Hands the application something else that came over the link.
+    pub(super) fn deliver(&self, link: LinkId, event: Event) {
+        let state = self.state();
+        if state.link == Some(link) {
+            self.events.push(event);
         }
     }
 

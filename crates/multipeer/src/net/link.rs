@@ -20,13 +20,16 @@ use tokio::{
     time::timeout,
 };
 
-use super::{lane::Lane, reader::ReadContext};
+use super::{lane::Lane, reader::ReadContext, streams};
 
 /// Control frames that wait to be written. A peer that lets more wait does not read, and its
 /// link is closed.
 const MAX_WAITING_FRAMES: usize = 1024;
 /// Bytes read from the control stream at once.
 const READ_BYTES: usize = 16 * 1024;
+/// The application's streams have priorities of 16 bits.
+const CONTROL_PRIORITY: i32 = i32::MAX;
+pub(super) const MESSAGE_PRIORITY: i32 = CONTROL_PRIORITY - 1;
 /// Time for the dialler to open the control stream.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time for the other end to take note of a goodbye.
@@ -140,8 +143,8 @@ async fn open_control(
         }
     };
     let (writer, reader) = timeout(OPEN_TIMEOUT, open).await.ok()?.ok()?;
-    // Control goes before bulk.
-    writer.set_priority(1).ok()?;
+    // Control goes before messages, and messages before the application's streams.
+    writer.set_priority(CONTROL_PRIORITY).ok()?;
     Some((writer, reader))
 }
 
@@ -213,14 +216,7 @@ fn carry(
     context: ReadContext,
     inputs: &mpsc::Sender<LinkInput>,
 ) {
-    let (reading, reader, misbehaved) = (connection.clone(), lane.clone(), inputs.clone());
-    pumps.spawn(async move {
-        // One message stream for each link; the transport allows no second one.
-        let Ok(stream) = reading.accept_uni().await else { return };
-        if let Err(error) = reader.attend(context, stream).await {
-            _ = misbehaved.send(LinkInput::Misbehaved { link, error }).await;
-        }
-    });
+    pumps.spawn(streams::serve(link, lane.clone(), connection.clone(), context, inputs.clone()));
     pumps.spawn(lane.clone().write(link, connection.clone()));
     let (datagrams, lane, inputs) = (connection.clone(), lane.clone(), inputs.clone());
     pumps.spawn(async move { read_datagrams(link, &datagrams, &lane, &inputs).await });

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use iroh::{EndpointAddr, PublicKey, TransportAddr, endpoint::VarInt};
-use multipeer_proto::{Event as ProtoEvent, Input, LinkId, Output, PeerId, PeerInfo};
+use multipeer_proto::{
+    Event as ProtoEvent, Input, LinkId, Output, PeerId, PeerInfo, limits::MAX_STREAMS,
+};
 use tokio::time::timeout;
 use tracing::trace;
 
@@ -166,6 +168,8 @@ impl Driver {
         let Some(link) = self.links.get_mut(&id) else { return };
         let connection = link.connection.clone();
         connection.set_receive_window(VarInt::from_u32(MEMBER_WINDOW_BYTES));
+        connection.set_max_concurrent_bi_streams(VarInt::from_u32(1 + MAX_STREAMS));
+        connection.set_max_concurrent_uni_streams(VarInt::from_u32(1 + MAX_STREAMS));
         if let Err(error) = lane.attach(id, connection, received, max_message_bytes) {
             return self.misbehaved(peer, error.to_string());
         }
