@@ -4,7 +4,7 @@
 //! a CBOR map with small integers as keys (RFC 8949). A receiver skips keys that it does not know,
 //! so a map can grow without a new version. docs/protocol.md, "Frames", has the table.
 
-mod codec;
+pub(crate) mod codec;
 
 use std::net::SocketAddr;
 

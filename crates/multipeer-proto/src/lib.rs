@@ -36,6 +36,7 @@ mod id;
 pub mod limits;
 pub mod message;
 mod name;
+pub mod resource;
 mod session;
 #[cfg(feature = "sim")]
 pub mod sim;

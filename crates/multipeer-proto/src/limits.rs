@@ -55,6 +55,25 @@ pub const MAX_STREAMS: u32 = 256;
 /// Bytes in a stream's name: its length is one byte.
 pub const MAX_STREAM_NAME_BYTES: usize = 255;
 
+/// Bytes in a name on the disk; what most systems allow.
+pub const MAX_NAME_BYTES: usize = 255;
+/// Bytes in a path within a folder that is sent, with a byte between components.
+pub const MAX_PATH_BYTES: usize = 4096;
+/// Folders within each other in a folder that is sent.
+pub const MAX_PATH_DEPTH: usize = 64;
+/// Bytes in a block of a resource, unless the sender says otherwise: what is verified, and resumed,
+/// as one. A power of two from 1 KiB ...
+pub const DEFAULT_BLOCK_BYTES: u64 = 1024 * 1024;
+/// ... to so many; a receiver holds a block whole.
+pub const MAX_BLOCK_BYTES: u64 = 4 * 1024 * 1024;
+/// Entries of a folder named in one frame; more are sent in several.
+pub const MAX_ENTRIES_PER_FRAME: usize = 128;
+/// Files, folders and links in one resource, unless the receiver is told otherwise. Each costs its
+/// name, and some 200 bytes.
+pub const DEFAULT_MAX_ENTRIES: u64 = 100_000;
+/// Block hashes in one frame.
+pub const MAX_HASHES_PER_FRAME: usize = 1024;
+
 /// Other peers in one session, unless the session is told otherwise.
 pub const DEFAULT_MAX_PEERS: usize = 64;
 /// Peers that are near, at most: what does not fit is not listed.

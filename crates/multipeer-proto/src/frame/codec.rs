@@ -11,7 +11,7 @@ use crate::{
     name::{DiscoveryInfo, DisplayName, ServiceType},
 };
 
-pub(super) fn to_cbor(body: &impl Encode<()>) -> Vec<u8> {
+pub(crate) fn to_cbor(body: &impl Encode<()>) -> Vec<u8> {
     match minicbor::to_vec(body) {
         Ok(bytes) => bytes,
         // Writing into a vector has no way to fail, and no `Encode` here makes an error.
@@ -19,7 +19,7 @@ pub(super) fn to_cbor(body: &impl Encode<()>) -> Vec<u8> {
     }
 }
 
-pub(super) fn from_cbor<'b, T: Decode<'b, ()>>(body: &'b [u8]) -> Result<T, String> {
+pub(crate) fn from_cbor<'b, T: Decode<'b, ()>>(body: &'b [u8]) -> Result<T, String> {
     let mut decoder = Decoder::new(body);
     let value = decoder.decode().map_err(|error| error.to_string())?;
     if decoder.position() == body.len() {
