@@ -71,6 +71,8 @@ pub const MAX_ENTRIES_PER_FRAME: usize = 128;
 /// Files, folders and links in one resource, unless the receiver is told otherwise. Each costs its
 /// name, and some 200 bytes.
 pub const DEFAULT_MAX_ENTRIES: u64 = 100_000;
+/// Time that an interrupted transfer waits for the peer, unless the session is told otherwise.
+pub const DEFAULT_RESUME_TIMEOUT: Duration = Duration::from_mins(5);
 /// Block hashes in one frame.
 pub const MAX_HASHES_PER_FRAME: usize = 1024;
 

@@ -14,11 +14,13 @@ mod tests;
 
 pub use self::{
     frame::{
-        Block, Entry, EntryKind, Failure, FailureReason, FileEnd, Offer, RefusalReason,
+        Block, Entry, EntryKind, Failure, FailureReason, FileEnd, Offer, Paused, RefusalReason,
         ResourceDecoder, ResourceFrame, ResourceKind, TransferId,
     },
     hash::{BlockHash, Hash, TreeHash, hash_block},
-    path::{EntryPath, LinkTarget, PathError, SafeNames, check_component, safe_component},
+    path::{
+        EntryPath, LinkTarget, PathError, SafeNames, check_component, numbered, safe_component,
+    },
     receiving::{ReceiveLimits, ReceiveStep, Receiving},
     sending::{SendStep, Sending},
 };

@@ -1,11 +1,15 @@
 //! How a session is to be.
 
 use std::{
+    path::PathBuf,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use multipeer_proto::{Command, Config, DiscoveryInfo, DisplayName, Joining, ServiceType, limits};
+use multipeer_proto::{
+    Command, Config, DiscoveryInfo, DisplayName, Joining, ServiceType, limits,
+    resource::ReceiveLimits,
+};
 use tokio::sync::mpsc;
 
 use crate::{
@@ -17,6 +21,7 @@ use crate::{
         driver::{Driver, Parts},
         endpoint,
     },
+    resource::{AutoAccept, Settings},
     session::Session,
 };
 
@@ -37,6 +42,7 @@ pub struct SessionBuilder {
     identity: Option<Identity>,
     looking: bool,
     discovery: Box<dyn Provider>,
+    resources: Settings,
 }
 
 impl SessionBuilder {
@@ -54,6 +60,7 @@ impl SessionBuilder {
             identity: None,
             looking: true,
             discovery: Box::new(Mdns),
+            resources: Settings::default(),
         }
     }
 
@@ -124,6 +131,27 @@ impl SessionBuilder {
         self
     }
 
+    /// Takes what peers send, without asking, into a folder, if it has at most so many bytes. What
+    /// has more, or does not say, is offered to the application.
+    pub fn accept_resources(mut self, folder: impl Into<PathBuf>, max_bytes: u64) -> Self {
+        self.resources.auto_accept = Some(AutoAccept { folder: folder.into(), max_bytes });
+        self
+    }
+
+    /// The largest resource that this peer takes: bytes in all, and files, folders and links.
+    /// Without a limit on bytes, and 100,000 entries, unless said otherwise.
+    pub fn max_resource(mut self, max_bytes: u64, max_entries: u64) -> Self {
+        self.resources.limits = ReceiveLimits { max_bytes, max_entries };
+        self
+    }
+
+    /// How long an interrupted transfer waits for the peer to come back: 5 minutes unless said
+    /// otherwise.
+    pub fn resume_timeout(mut self, timeout: Duration) -> Self {
+        self.resources.resume_timeout = timeout;
+        self
+    }
+
     /// Starts the session: it announces, browses, and takes links, until it is left.
     ///
     /// Without a network it starts all the same; [`Event::DiscoveryProblem`](crate::Event) says
@@ -162,7 +190,7 @@ impl SessionBuilder {
         config.max_message_bytes = self.max_message_size;
         config.reconnect_window = self.reconnect_window;
 
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared::new(self.resources));
         let (sender, requests) = mpsc::unbounded_channel();
         let driver = Driver::new(Parts {
             session: multipeer_proto::Session::new(config),

@@ -16,7 +16,11 @@ use multipeer_proto::{DisconnectReason, InviteError};
 pub(crate) use self::queue::EventQueue;
 use self::queue::{Batch, Item};
 use crate::{
-    discovery::DiscoveryProblem, invitation::Invitation, peer::Peer, stream::IncomingStream,
+    discovery::DiscoveryProblem,
+    invitation::Invitation,
+    peer::Peer,
+    resource::{ResourceOffer, Transfer, TransferError, TransferReport},
+    stream::IncomingStream,
 };
 
 /// Something that happened in the session.
@@ -69,6 +73,15 @@ pub enum Event {
     },
     /// A peer opened a stream.
     Stream(IncomingStream),
+    /// A peer wants to send something.
+    ResourceOffered(ResourceOffer),
+    /// A transfer, in either direction, has ended.
+    TransferEnded {
+        /// Which.
+        transfer: Transfer,
+        /// What came of it.
+        result: Result<TransferReport, TransferError>,
+    },
     /// Something keeps peers from being found.
     DiscoveryProblem(DiscoveryProblem),
 }

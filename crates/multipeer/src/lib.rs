@@ -42,6 +42,7 @@ mod identity;
 mod invitation;
 mod net;
 mod peer;
+mod resource;
 mod session;
 mod stream;
 
@@ -50,11 +51,18 @@ pub use error::{IdentityError, PingError, SendError, StartError, UnreliableError
 pub use event::{Event, Events};
 pub use identity::Identity;
 pub use invitation::{Invitation, OutgoingInvitation};
+pub use multipeer_proto::resource::{
+    FailureReason, RefusalReason, ResourceKind, TransferFailure, TransferId,
+};
 pub use multipeer_proto::{
     DeclineReason, DisconnectReason, DiscoveryInfo, DisplayName, GoodbyeReason, InviteError,
     Joining, NameError, ParsePeerIdError, PeerId, PeerInfo, ServiceType, Statistics, StreamName,
     StreamNameError, limits,
 };
 pub use peer::Peer;
+pub use resource::{
+    Progress, ResourceOffer, Source, Transfer, TransferDirection, TransferError, TransferReport,
+    TransferState,
+};
 pub use session::{PingMode, Session};
 pub use stream::{IncomingStream, StreamError, StreamReader, StreamWriter};

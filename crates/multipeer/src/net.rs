@@ -13,6 +13,7 @@ mod streams;
 mod writer;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use multipeer_proto::{Command, InvitationId, InviteError, PeerId};
 use tokio::sync::oneshot;
 
@@ -20,7 +21,6 @@ pub(crate) use self::{doorbell::Doorbell, lane::Lane, shared::Shared};
 use crate::{peer::Peer, session::PingMode};
 
 /// What the application asks of the task that owns the session.
-#[derive(Debug)]
 pub(crate) enum Request {
     Command(Command),
     Invite {
@@ -33,6 +33,8 @@ pub(crate) enum Request {
         /// Told how it went.
         answer: oneshot::Sender<Result<Peer, InviteError>>,
     },
+    /// A transfer's task, which the session owns.
+    Run(BoxFuture<'static, ()>),
     Ping {
         peer: PeerId,
         bytes: usize,

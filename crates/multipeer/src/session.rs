@@ -27,6 +27,7 @@ use crate::{
     invitation::OutgoingInvitation,
     net::{Lane, Request, Shared},
     peer::Peer,
+    resource::{self, Source, Transfer, TransferError},
     stream::{StreamError, StreamReader, StreamWriter},
 };
 
@@ -291,6 +292,54 @@ impl Session {
     ) -> Result<StreamWriter, StreamError> {
         let name = StreamName::new(name)?;
         self.stream_lane(peer.into())?.open_one_way_stream(&name).await
+    }
+
+    /// Sends a file, a folder or data to a peer, who may take it or not.
+    ///
+    /// Everything is verified with BLAKE3 as it goes. When the link is lost, the transfer goes on
+    /// where it stopped as soon as the peer is back, also after either side was started anew.
+    /// Returns once the source is listed; the [`Transfer`] tells the rest.
+    ///
+    /// # Errors
+    ///
+    /// [`TransferError`]: the peer is not connected, or the source cannot be sent.
+    ///
+    /// # Cancellation
+    ///
+    /// When the future is dropped, nothing was sent.
+    pub async fn send_resource(
+        &self,
+        peer: impl Into<PeerId>,
+        source: impl Into<Source>,
+    ) -> Result<Transfer, TransferError> {
+        let peer = peer.into();
+        let mut transfers = self.send_resource_to([peer], source).await?;
+        transfers.pop().ok_or(TransferError::NotConnected(peer))
+    }
+
+    /// Sends a file, a folder or data to several peers, in the order given. It is read once.
+    ///
+    /// As [`send_resource`](Self::send_resource).
+    pub async fn send_resource_to(
+        &self,
+        peers: impl IntoIterator<Item = impl Into<PeerId>>,
+        source: impl Into<Source>,
+    ) -> Result<Vec<Transfer>, TransferError> {
+        let peers = peers.into_iter().map(|peer| {
+            let lane = self.lane(peer.into()).map_err(|error| match error {
+                SendError::NotConnected(peer) => TransferError::NotConnected(peer),
+                _ => TransferError::SessionOver,
+            });
+            lane.map(|lane| lane.peer.clone())
+        });
+        let peers = peers.collect::<Result<Vec<_>, _>>()?;
+        let resume_timeout = self.0.shared.resources.settings.resume_timeout;
+        let sent = resource::send(&self.0.shared, peers, source.into(), resume_timeout).await?;
+        let begin = |(transfer, task)| {
+            self.request(Request::Run(task));
+            transfer
+        };
+        Ok(sent.into_iter().map(begin).collect())
     }
 
     /// Measures the round trip to a peer and back, with so many bytes each way. The other

@@ -209,8 +209,8 @@ impl Names {
     }
 }
 
-/// `film.mkv` becomes `film (1).mkv`, cut so that it still fits.
-pub(crate) fn numbered(name: &str, number: u64) -> String {
+/// Another name for a name that is taken: `film.mkv` becomes `film (1).mkv`, cut so that it fits.
+pub fn numbered(name: &str, number: u64) -> String {
     let dot = name.rfind('.').filter(|&dot| dot > 0).unwrap_or(name.len());
     let (stem, extension) = name.split_at(dot);
     let suffix = format!(" ({number})");

@@ -24,6 +24,7 @@ use crate::{
     discovery::{self, Discovery, DiscoveryEvent},
     event::Event,
     peer::Peer,
+    resource,
     session::PingMode,
 };
 
@@ -183,6 +184,7 @@ impl Driver {
                 _ = begun.send(refusal.map_or(Ok(()), Err));
                 self.carry_out();
             }
+            Request::Run(task) => _ = self.tasks.spawn(task),
             Request::Ping { peer, bytes, mode, answered } => {
                 self.ping(peer, bytes, mode, answered);
             }
@@ -240,6 +242,10 @@ impl Driver {
             }
             LinkInput::Arrived { peer, received } => self.handle(Input::Arrived { peer, received }),
             LinkInput::Pong { peer, token } => self.handle_pong(peer, token),
+            LinkInput::Resource { link, lane, writer, reader } => {
+                let shared = self.shared.clone();
+                self.tasks.spawn(resource::handle_stream(shared, lane, link, writer, reader));
+            }
             LinkInput::Down { link } => {
                 self.links.remove(&link);
                 self.link_down(link);

@@ -273,7 +273,7 @@ impl Lane {
     }
 
     /// Hands the application something else that came over the link.
-    pub(super) fn deliver(&self, link: LinkId, event: Event) {
+    pub(crate) fn deliver(&self, link: LinkId, event: Event) {
         let state = self.state();
         if state.link == Some(link) {
             self.events.push(event);

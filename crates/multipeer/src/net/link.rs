@@ -38,13 +38,41 @@ const LINGER: Duration = Duration::from_millis(800);
 /// What links and their pumps report to the task that owns the session.
 #[derive(Debug)]
 pub(super) enum LinkInput {
-    Up { connection: Connection, direction: Direction },
-    DialFailed { peer: PeerId, attempt: u64, error: String },
-    Frame { link: LinkId, frame: Frame },
-    Misbehaved { link: LinkId, error: String },
-    Arrived { peer: PeerId, received: u64 },
-    Pong { peer: PeerId, token: u64 },
-    Down { link: LinkId },
+    Up {
+        connection: Connection,
+        direction: Direction,
+    },
+    DialFailed {
+        peer: PeerId,
+        attempt: u64,
+        error: String,
+    },
+    Frame {
+        link: LinkId,
+        frame: Frame,
+    },
+    Misbehaved {
+        link: LinkId,
+        error: String,
+    },
+    Arrived {
+        peer: PeerId,
+        received: u64,
+    },
+    Pong {
+        peer: PeerId,
+        token: u64,
+    },
+    /// A stream on which a peer offers a resource.
+    Resource {
+        link: LinkId,
+        lane: Arc<Lane>,
+        writer: SendStream,
+        reader: RecvStream,
+    },
+    Down {
+        link: LinkId,
+    },
 }
 
 /// What the session task keeps of a link.

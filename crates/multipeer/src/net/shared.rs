@@ -6,9 +6,14 @@ use std::{
 };
 
 use multipeer_proto::{PeerId, Statistics};
+use tokio::sync::Notify;
 
 use super::Lane;
-use crate::{event::EventQueue, peer::Peer};
+use crate::{
+    event::EventQueue,
+    peer::Peer,
+    resource::{Registry, Settings},
+};
 
 /// Who is there, as the session task last said.
 #[derive(Debug, Default, Clone)]
@@ -23,11 +28,30 @@ pub(crate) struct View {
 #[derive(Default)]
 pub(crate) struct Shared {
     lanes: RwLock<BTreeMap<PeerId, Arc<Lane>>>,
+    /// A lane was added, or the session is over.
+    lanes_changed: Notify,
     view: RwLock<Arc<View>>,
     pub(crate) events: Arc<EventQueue>,
+    pub(crate) resources: Arc<Registry>,
 }
 
 impl Shared {
+    pub(crate) fn new(resources: Settings) -> Self {
+        Self { resources: Arc::new(Registry::new(resources)), ..Self::default() }
+    }
+
+    /// Waits until a peer is in the session.
+    pub(crate) async fn wait_for_lane(&self, peer: PeerId) -> Arc<Lane> {
+        loop {
+            let mut changed = std::pin::pin!(self.lanes_changed.notified());
+            changed.as_mut().enable();
+            if let Some(lane) = self.lane(peer) {
+                return lane;
+            }
+            changed.await;
+        }
+    }
+
     pub(crate) fn lane(&self, peer: PeerId) -> Option<Arc<Lane>> {
         self.lanes.read().unwrap_or_else(PoisonError::into_inner).get(&peer).cloned()
     }
@@ -39,6 +63,7 @@ impl Shared {
 
     pub(super) fn insert_lane(&self, peer: PeerId, lane: Arc<Lane>) {
         self.lanes.write().unwrap_or_else(PoisonError::into_inner).insert(peer, lane);
+        self.lanes_changed.notify_waiters();
     }
 
     pub(super) fn remove_lane(&self, peer: PeerId) -> Option<Arc<Lane>> {

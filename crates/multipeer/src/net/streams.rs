@@ -6,7 +6,7 @@ use bytes::BytesMut;
 use iroh::endpoint::{Connection, RecvStream, SendStream, VarInt};
 use multipeer_proto::{
     LinkId, StreamName,
-    stream::{MESSAGE_STREAM, NAMED_STREAM, code},
+    stream::{MESSAGE_STREAM, NAMED_STREAM, RESOURCE_STREAM, code},
 };
 use tokio::{sync::mpsc, task::JoinSet, time::timeout};
 
@@ -23,15 +23,17 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 enum Opened {
     Messages(RecvStream),
     Named(StreamName, RecvStream, Option<SendStream>),
+    Resource(RecvStream, SendStream),
     /// Refused already.
     Nothing,
 }
 
 /// Takes the streams that the peer opens until the link ends. Fails when they break the protocol.
-pub(super) async fn accept(
+async fn accept(
     lane: Arc<Lane>,
     connection: Connection,
     context: ReadContext,
+    inputs: &mpsc::Sender<LinkInput>,
 ) -> Result<(), String> {
     let link = context.link;
     let mut context = Some(context);
@@ -58,6 +60,12 @@ pub(super) async fn accept(
                     let stream = IncomingStream::new(lane.peer.clone(), name, reader, writer);
                     lane.deliver(link, Event::Stream(stream));
                 }
+                Opened::Resource(reader, writer) => {
+                    let lane = lane.clone();
+                    let input = LinkInput::Resource { link, lane, writer, reader };
+                    // A session that is over takes nothing.
+                    _ = inputs.send(input).await;
+                }
                 Opened::Nothing => {}
             },
             Some(ended) = messages.join_next() => return ended.unwrap_or(Ok(())),
@@ -71,15 +79,16 @@ async fn read_header(mut reader: RecvStream, writer: Option<SendStream>) -> Open
         let mut kind = [0];
         reader.read_exact(&mut kind).await.map_err(|_| code::BAD_HEADER)?;
         match (kind[0], &writer) {
-            (MESSAGE_STREAM, None) => Ok(None),
             (NAMED_STREAM, _) => read_name(&mut reader).await.map(Some),
+            (MESSAGE_STREAM, None) | (RESOURCE_STREAM, Some(_)) => Ok(None),
             _ => Err(code::UNKNOWN_KIND),
         }
     });
-    match header.await.unwrap_or(Err(code::BAD_HEADER)) {
-        Ok(None) => Opened::Messages(reader),
-        Ok(Some(name)) => Opened::Named(name, reader, writer),
-        Err(code) => {
+    match (header.await.unwrap_or(Err(code::BAD_HEADER)), writer) {
+        (Ok(Some(name)), writer) => Opened::Named(name, reader, writer),
+        (Ok(None), None) => Opened::Messages(reader),
+        (Ok(None), Some(writer)) => Opened::Resource(reader, writer),
+        (Err(code), writer) => {
             let code = VarInt::from_u32(code);
             // Either may have ended by itself.
             _ = reader.stop(code);
@@ -136,7 +145,7 @@ pub(super) async fn serve(
     context: ReadContext,
     inputs: mpsc::Sender<LinkInput>,
 ) {
-    if let Err(error) = accept(lane, connection, context).await {
+    if let Err(error) = accept(lane, connection, context, &inputs).await {
         _ = inputs.send(LinkInput::Misbehaved { link, error }).await;
     }
 }
