@@ -2,7 +2,7 @@
 //! anywhere else than into the target is refused, what a system could not hold is made safe.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet},
     fmt,
 };
 
@@ -169,13 +169,13 @@ impl LinkTarget {
 #[derive(Debug, Default)]
 pub struct SafeNames {
     /// For each folder, as it was named by the sender, the names there.
-    folders: HashMap<EntryPath, Names>,
+    folders: BTreeMap<EntryPath, Names>,
 }
 
 #[derive(Debug, Default)]
 struct Names {
-    given: HashMap<String, String>,
-    taken: HashSet<String>,
+    given: BTreeMap<String, String>,
+    taken: BTreeSet<String>,
 }
 
 impl SafeNames {

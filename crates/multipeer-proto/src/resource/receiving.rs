@@ -1,6 +1,6 @@
 //! The receiver's side of a transfer, on one stream.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::{
     TransferFailure,
@@ -77,11 +77,11 @@ pub struct Receiving {
     phase: Phase,
     steps: VecDeque<ReceiveStep>,
     entries: Vec<Entry>,
-    paths: HashSet<EntryPath>,
-    folders: HashSet<EntryPath>,
+    paths: BTreeSet<EntryPath>,
+    folders: BTreeSet<EntryPath>,
     listed_bytes: u64,
     /// What is on the disk from before, by entry.
-    existing: HashMap<usize, Vec<BlockHash>>,
+    existing: BTreeMap<usize, Vec<BlockHash>>,
     /// The file whose blocks come.
     entry: usize,
     tree: TreeHash,
@@ -109,10 +109,10 @@ impl Receiving {
             phase: Phase::Offered,
             steps: VecDeque::new(),
             entries: Vec::new(),
-            paths: HashSet::new(),
-            folders: HashSet::new(),
+            paths: BTreeSet::new(),
+            folders: BTreeSet::new(),
             listed_bytes: 0,
-            existing: HashMap::new(),
+            existing: BTreeMap::new(),
             entry: 0,
             tree: TreeHash::default(),
             file_bytes: 0,
@@ -204,9 +204,7 @@ impl Receiving {
 
     /// The folders are there, and what is on the disk is known.
     pub fn handle_prepared(&mut self) {
-        let mut entries: Vec<_> = self.existing.iter().collect();
-        entries.sort_unstable_by_key(|(entry, _)| **entry);
-        for (&entry, blocks) in entries {
+        for (&entry, blocks) in &self.existing {
             for (part, hashes) in blocks.chunks(MAX_HASHES_PER_FRAME).enumerate() {
                 let first = (part * MAX_HASHES_PER_FRAME) as u64;
                 let hashes = hashes.iter().map(|block| block.subtree).collect();

@@ -1,6 +1,6 @@
 //! The sender's side of a transfer, on one stream.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use super::{
     TransferFailure,
@@ -65,7 +65,7 @@ pub struct Sending {
     reading: bool,
     block: Option<Block>,
     /// What the receiver has of each entry, by the number of the first block.
-    have: HashMap<usize, Vec<Hash>>,
+    have: BTreeMap<usize, Vec<Hash>>,
     tree: TreeHash,
     /// Bytes of the file that is being read, so far.
     file_bytes: u64,
@@ -86,7 +86,7 @@ impl Sending {
             outbox,
             reading: false,
             block: None,
-            have: HashMap::new(),
+            have: BTreeMap::new(),
             tree: TreeHash::default(),
             file_bytes: 0,
             sent_bytes: 0,
