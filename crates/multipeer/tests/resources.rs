@@ -7,7 +7,7 @@ mod common;
 
 use std::{
     fs,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -15,91 +15,14 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use common::{Host, PATIENCE, Place};
+use common::{
+    Host, PATIENCE, Place,
+    transfers::{Folder, at_least, connect, content, failure, finished, offered},
+};
 use multipeer::{
-    Event, FailureReason, Identity, RefusalReason, ResourceKind, ResourceOffer, Source, Transfer,
-    TransferError, TransferReport, TransferState,
+    Event, FailureReason, RefusalReason, ResourceKind, Source, TransferError, TransferState,
 };
 use tokio::time::timeout;
-
-/// A folder of the test's own, which goes with it.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(test: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("multipeer-{test}-{}", std::process::id()));
-        _ = fs::remove_dir_all(&path);
-        fs::create_dir_all(path.join("from")).unwrap();
-        fs::create_dir_all(path.join("to")).unwrap();
-        Self(path)
-    }
-
-    fn from(&self, name: &str) -> PathBuf {
-        self.0.join("from").join(name)
-    }
-
-    fn to(&self) -> PathBuf {
-        self.0.join("to")
-    }
-
-    fn file(&self, name: &str, bytes: usize) -> PathBuf {
-        let path = self.from(name);
-        fs::write(&path, content(bytes)).unwrap();
-        path
-    }
-
-    /// What is in the target, hidden files included.
-    fn arrived(&self) -> Vec<String> {
-        let names = fs::read_dir(self.to()).unwrap();
-        let names = names.map(|item| item.unwrap().file_name().into_string().unwrap());
-        let mut names: Vec<String> = names.collect();
-        names.sort();
-        names
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-/// Bytes of which no two blocks are the same.
-fn content(bytes: usize) -> Vec<u8> {
-    let words = (0..=bytes / 8).map(|n| (n as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    let mut content: Vec<u8> = words.flat_map(u64::to_be_bytes).collect();
-    content.truncate(bytes);
-    content
-}
-
-async fn offered(host: &mut Host) -> ResourceOffer {
-    host.wait("an offer", |event| match event {
-        Event::ResourceOffered(offer) => Some(offer),
-        _ => None,
-    })
-    .await
-}
-
-async fn finished(transfer: &mut Transfer) -> Result<TransferReport, TransferError> {
-    timeout(PATIENCE, transfer.finished()).await.unwrap_or_else(|_| panic!("{transfer:?} hangs"))
-}
-
-/// Waits until so many bytes are there.
-async fn at_least(transfer: &mut Transfer, bytes: u64) {
-    let reached = async {
-        while transfer.current_progress().done < bytes {
-            transfer.progress().await.unwrap_or_else(|| panic!("{transfer:?} has ended"));
-        }
-    };
-    timeout(PATIENCE, reached).await.unwrap();
-}
-
-fn failure(result: Result<TransferReport, TransferError>) -> (FailureReason, String) {
-    match result {
-        Err(TransferError::Failed(failure)) => (failure.reason, failure.to_string()),
-        other => panic!("{other:?} is no failure"),
-    }
-}
 
 #[tokio::test]
 async fn a_file_arrives_as_it_was() {
@@ -275,9 +198,9 @@ async fn nothing_is_written_over_unless_asked() {
 async fn what_fits_is_accepted_without_asking_and_the_rest_is_offered() {
     let folder = Folder::new("auto");
     let place = Place::default();
-    let alice = place.start("Alice").await;
+    let mut alice = place.start("Alice").await;
     let mut bob = Host::start(place.builder("Bob").accept_resources(folder.to(), 1000)).await;
-    bob.connected_to(&alice).await;
+    connect(&mut alice, &mut bob).await;
     let send = |bytes: usize| {
         alice.session.send_resource(bob.session.id(), Source::bytes("x", content(bytes)))
     };
@@ -290,9 +213,9 @@ async fn what_fits_is_accepted_without_asking_and_the_rest_is_offered() {
 #[tokio::test]
 async fn more_than_the_receiver_takes_is_refused() {
     let place = Place::default();
-    let alice = place.start("Alice").await;
+    let mut alice = place.start("Alice").await;
     let mut bob = Host::start(place.builder("Bob").max_resource(1000, 10)).await;
-    bob.connected_to(&alice).await;
+    connect(&mut alice, &mut bob).await;
     let source = Source::bytes("x", content(1001));
     let mut sending = alice.session.send_resource(bob.id(), source).await.unwrap();
     let text = String::new();
@@ -361,9 +284,9 @@ async fn either_side_can_cancel_and_nothing_is_left() {
         let mut receiving = offered(&mut bob).await.accept(folder.to()).await.unwrap();
         at_least(&mut receiving, 1).await;
         if by_sender {
-            sending.cancel()
+            sending.cancel();
         } else {
-            receiving.cancel()
+            receiving.cancel();
         }
         let (sent, received) = (finished(&mut sending).await, finished(&mut receiving).await);
         for (result, told) in [(sent, !by_sender), (received, by_sender)] {
@@ -475,79 +398,6 @@ async fn a_source_is_read_once_for_many_receivers_and_a_slow_one_gets_all_of_it(
 }
 
 #[tokio::test]
-async fn a_transfer_goes_on_after_its_receiver_was_started_anew() {
-    let folder = Folder::new("receiver");
-    let bytes = 64 * 1024 * 1024;
-    let path = folder.file("film", bytes);
-    let place = Place::default();
-    let alice = place.start("Alice").await;
-    let identity = Identity::generate();
-    let bob = || place.builder("Bob").identity(identity.clone());
-    let mut first = Host::start(bob()).await;
-    first.connected_to(&alice).await;
-    let mut sending = alice.session.send_resource(first.id(), path).await.unwrap();
-    let mut receiving = offered(&mut first).await.accept(folder.to()).await.unwrap();
-    at_least(&mut receiving, 20 * 1024 * 1024).await;
-    first.session.leave().await;
-    assert_eq!(finished(&mut receiving).await, Err(TransferError::SessionOver));
-    assert_eq!(folder.arrived().len(), 1, "what arrived is kept");
-
-    let mut second = Host::start(bob()).await;
-    let mut receiving = offered(&mut second).await.accept(folder.to()).await.unwrap();
-    let report = finished(&mut receiving).await.unwrap();
-    assert_eq!(fs::read(report.path.as_ref().unwrap()).unwrap(), content(bytes));
-    assert!(report.transmitted_bytes <= 44 * 1024 * 1024, "{report:?}");
-    let sent = finished(&mut sending).await.unwrap();
-    // Twice went what was under way.
-    assert!(sent.transmitted_bytes < bytes as u64 + 16 * 1024 * 1024, "{sent:?}");
-    assert_eq!(folder.arrived(), ["film"]);
-}
-
-#[tokio::test]
-async fn a_transfer_goes_on_after_its_sender_was_started_anew() {
-    let folder = Folder::new("sender");
-    let bytes = 64 * 1024 * 1024;
-    let path = folder.file("film", bytes);
-    let place = Place::default();
-    let identity = Identity::generate();
-    let alice = || place.builder("Alice").identity(identity.clone());
-    let mut first = Host::start(alice()).await;
-    let mut bob = place.start("Bob").await;
-    first.connected_to(&bob).await;
-    first.session.send_resource(bob.id(), path.as_path()).await.unwrap();
-    let mut receiving = offered(&mut bob).await.accept(folder.to()).await.unwrap();
-    at_least(&mut receiving, 20 * 1024 * 1024).await;
-    first.session.leave().await;
-
-    let mut second = Host::start(alice()).await;
-    second.connected_to(&bob).await;
-    // Nobody asks again: it was accepted.
-    let mut sending = second.session.send_resource(bob.id(), path).await.unwrap();
-    let report = finished(&mut receiving).await.unwrap();
-    assert_eq!(fs::read(report.path.as_ref().unwrap()).unwrap(), content(bytes));
-    let sent = finished(&mut sending).await.unwrap();
-    assert!(sent.transmitted_bytes <= 44 * 1024 * 1024, "{sent:?}");
-    assert_eq!(folder.arrived(), ["film"]);
-}
-
-#[tokio::test]
-async fn a_transfer_whose_peer_does_not_come_back_in_time_says_so() {
-    let folder = Folder::new("lost");
-    let path = folder.file("film", 64 * 1024 * 1024);
-    let place = Place::default();
-    let short = Duration::from_millis(300);
-    let mut alice = Host::start(place.builder("Alice").resume_timeout(short)).await;
-    let mut bob = place.start("Bob").await;
-    alice.connected_to(&bob).await;
-    let mut sending = alice.session.send_resource(bob.id(), path).await.unwrap();
-    let mut receiving = offered(&mut bob).await.accept(folder.to()).await.unwrap();
-    at_least(&mut receiving, 1).await;
-    receiving.pause();
-    bob.session.leave().await;
-    assert_eq!(finished(&mut sending).await, Err(TransferError::Lost));
-}
-
-#[tokio::test]
 async fn names_from_the_network_are_made_safe() {
     let folder = Folder::new("names");
     let (alice, mut bob) = Place::default().pair().await;
@@ -573,4 +423,35 @@ async fn a_thousand_empty_files_arrive() {
     offered(&mut bob).await.accept(folder.to()).await.unwrap();
     finished(&mut sending).await.unwrap();
     assert_eq!(fs::read_dir(folder.to().join("tree")).unwrap().count(), 1000);
+}
+
+#[cfg(feature = "http")]
+#[tokio::test]
+async fn what_a_web_server_answers_arrives_as_a_file() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let folder = Folder::new("http");
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        for (status, body) in [("200 OK", content(3_000_000)), ("404 Not Found", Vec::new())] {
+            let (mut connection, _) = listener.accept().await.unwrap();
+            _ = connection.read(&mut [0; 4096]).await.unwrap();
+            let length = body.len();
+            let head = format!(
+                "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+            );
+            connection.write_all(head.as_bytes()).await.unwrap();
+            connection.write_all(&body).await.unwrap();
+        }
+    });
+    let (alice, mut bob) = Place::default().pair().await;
+    let url = || Source::url(format!("http://{address}/films/film.mkv?quality=high"));
+    let mut sending = alice.session.send_resource(bob.id(), url()).await.unwrap();
+    let offer = offered(&mut bob).await;
+    assert_eq!((offer.name(), offer.size()), ("film.mkv", Some(3_000_000)));
+    offer.accept(folder.to()).await.unwrap();
+    finished(&mut sending).await.unwrap();
+    assert_eq!(fs::read(folder.to().join("film.mkv")).unwrap(), content(3_000_000));
+    let error = alice.session.send_resource(bob.id(), url()).await.unwrap_err().to_string();
+    assert!(error.contains("404"), "{error}");
 }

@@ -83,7 +83,7 @@ async fn two_hundred_streams_at_once_keep_their_bytes_apart() {
         let mut stream = incoming(&mut bob).await;
         readers.spawn(async move {
             let number: u32 = stream.name.as_str().parse().unwrap();
-            assert_eq!(read_all(&mut stream.reader).await, [number.to_be_bytes(); 5000].concat());
+            assert_eq!(read_all(&mut stream.reader).await, number.to_be_bytes().repeat(5000));
             number
         });
     }
@@ -183,7 +183,8 @@ async fn a_stream_with_a_higher_priority_goes_first() {
         });
     }
     let (low, high) = tokio::join!(low.finish(), high.finish());
-    (low.unwrap(), high.unwrap());
+    low.unwrap();
+    high.unwrap();
     assert_eq!(order.recv().await.unwrap(), "high");
     assert_eq!(order.recv().await.unwrap(), "low");
 }

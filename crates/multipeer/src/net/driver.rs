@@ -73,6 +73,8 @@ pub(crate) struct Driver {
     next_ping: u64,
     /// A peer that is connected as soon as its lane is attached.
     pub(super) connecting: Option<Peer>,
+    /// What the application is to be told once the session's view shows it.
+    pub(super) happened: Vec<Event>,
     /// What a peer that is being disconnected had not confirmed; goes into the event.
     pub(super) unconfirmed: Vec<Bytes>,
     /// Dials and handshakes.
@@ -105,6 +107,7 @@ impl Driver {
             pings: BTreeMap::new(),
             next_ping: 0,
             connecting: None,
+            happened: Vec::new(),
             unconfirmed: Vec::new(),
             tasks: JoinSet::new(),
             link_tasks: JoinSet::new(),

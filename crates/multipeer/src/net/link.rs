@@ -32,6 +32,9 @@ const CONTROL_PRIORITY: i32 = i32::MAX;
 pub(super) const MESSAGE_PRIORITY: i32 = CONTROL_PRIORITY - 1;
 /// Time for the dialler to open the control stream.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time in which those who wait for a stream to arrive see that it has, before the connection is
+/// closed under them.
+const FAREWELL: Duration = Duration::from_millis(20);
 /// Time for the other end to take note of a goodbye.
 const LINGER: Duration = Duration::from_millis(800);
 
@@ -150,7 +153,7 @@ pub(super) fn spawn(
             }
         };
         tokio::select! {
-            () = serve => {}
+            () = serve => tokio::time::sleep(FAREWELL).await,
             _ = served.closed() => {}
         }
         served.close(VarInt::from_u32(GoodbyeReason::Unneeded.code()), b"");

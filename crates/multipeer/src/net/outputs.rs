@@ -31,7 +31,15 @@ impl Driver {
             self.output(output);
         }
         if changed {
-            self.publish_view();
+            self.tell();
+        }
+    }
+
+    /// Publishes who is there, and then what happened: whoever learns of it and looks must see it.
+    fn tell(&mut self) {
+        self.publish_view();
+        for event in self.happened.drain(..) {
+            self.shared.events.push(event);
         }
     }
 
@@ -86,14 +94,14 @@ impl Driver {
                 let Some(answer) = self.invitations.remove(&invitation) else {
                     return;
                 };
+                self.tell();
                 // The application may have dropped its handle.
                 _ = answer.send(result.map(Peer::from));
             }
             Output::Pong { peer, token } => self.handle_pong(peer, token),
             Output::Event(event) => {
-                if let Some(event) = self.event(event) {
-                    self.shared.events.push(event);
-                }
+                let event = self.event(event);
+                self.happened.extend(event);
             }
             Output::Left => self.left = true,
         }
@@ -162,7 +170,9 @@ impl Driver {
             let events = self.shared.events.clone();
             let lane = Lane::new(peer.clone(), max_message_bytes, events);
             self.shared.insert_lane(peer.id, lane);
-            self.shared.events.push(Event::PeerConnected(peer));
+            self.happened.push(Event::PeerConnected(peer));
+            // Before anything comes from it.
+            self.tell();
         }
         let Some(lane) = self.shared.lane(peer) else { return };
         let Some(link) = self.links.get_mut(&id) else { return };

@@ -161,11 +161,9 @@ pub(crate) async fn handle_stream(
         return;
     };
     let peer = lane.id();
-    let Err(Offered { channel, offer }) =
-        shared.resources.hand_over(peer, Offered { channel, offer })
-    else {
-        return;
-    };
+    let offered = Box::new(Offered { channel, offer });
+    let Err(offered) = shared.resources.hand_over(peer, offered) else { return };
+    let Offered { channel, offer } = *offered;
     let limits = shared.resources.settings.limits;
     let entered = match Receiving::new(offer.clone(), limits) {
         Ok(_) => shared.resources.enter(peer, offer.clone()).ok_or(RefusalReason::Busy),
@@ -222,14 +220,14 @@ impl Pending {
                     }
                     Err(_) => return None,
                 },
-                frame = next_frame(&mut self.channel) => match frame {
-                    // The sender has thought better of it.
-                    Some(_) => return None,
-                    None => {
-                        self.channel = None;
-                        deadline = Instant::now() + resume_timeout;
+                frame = next_frame(&mut self.channel) => {
+                    if frame.is_some() {
+                        // The sender has thought better of it.
+                        return None;
                     }
-                },
+                    self.channel = None;
+                    deadline = Instant::now() + resume_timeout;
+                }
                 stream = timeout_at(deadline, self.entered.streams.recv()), if lost => {
                     self.channel = Some(stream.ok().flatten()?.channel);
                 }
@@ -276,7 +274,7 @@ impl Pending {
             waits: entered.waits,
             streams: entered.streams,
         };
-        let first = channel.map(|channel| Offered { channel, offer });
+        let first = channel.map(|channel| Box::new(Offered { channel, offer }));
         let result = incoming.run(first, &mut reporter).await;
         drop(entered.place);
         reporter.end(result.clone());

@@ -44,14 +44,14 @@ pub(crate) struct Incoming {
     /// Whether it waits for the sender to come back.
     pub(crate) waits: Arc<AtomicBool>,
     /// Streams with which the sender comes back.
-    pub(crate) streams: mpsc::Receiver<Offered>,
+    pub(crate) streams: mpsc::Receiver<Box<Offered>>,
 }
 
 /// How a stream ended that did not bring everything over.
 enum Ended {
     Interrupted,
     /// The sender came back with another one.
-    Replaced(Offered),
+    Replaced(Box<Offered>),
     Failed(TransferFailure),
 }
 
@@ -92,7 +92,7 @@ struct Attempt {
 impl Incoming {
     pub(crate) async fn run(
         mut self,
-        first: Option<Offered>,
+        first: Option<Box<Offered>>,
         reporter: &mut Reporter,
     ) -> Result<TransferReport, TransferError> {
         let (mut next, mut transmitted_bytes, mut done) = (first, 0, 0);
@@ -140,12 +140,12 @@ impl Incoming {
 
     async fn attempt(
         &mut self,
-        offered: Offered,
+        offered: Box<Offered>,
         reporter: &mut Reporter,
         transmitted: &mut u64,
         done: &mut u64,
     ) -> Result<PathBuf, Ended> {
-        let Offered { channel, offer } = offered;
+        let Offered { channel, offer } = *offered;
         let mut receiving = match Receiving::new(offer.clone(), self.limits) {
             Ok(receiving) => receiving,
             Err(reason) => {

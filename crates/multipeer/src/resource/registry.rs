@@ -51,7 +51,7 @@ struct Known {
     offer: Offer,
     /// Whether it waits for its sender to come back.
     waits: Arc<AtomicBool>,
-    streams: mpsc::Sender<Offered>,
+    streams: mpsc::Sender<Box<Offered>>,
 }
 
 impl Registry {
@@ -65,7 +65,11 @@ impl Registry {
     }
 
     /// Hands a stream to the transfer that it goes on with. Gives it back when there is none.
-    pub(super) fn hand_over(&self, peer: PeerId, offered: Offered) -> Result<(), Offered> {
+    pub(super) fn hand_over(
+        &self,
+        peer: PeerId,
+        offered: Box<Offered>,
+    ) -> Result<(), Box<Offered>> {
         let streams = {
             let known = self.known();
             let offer = &offered.offer;
@@ -109,7 +113,7 @@ impl Registry {
 pub(super) struct Entered {
     pub(super) place: Place,
     pub(super) waits: Arc<AtomicBool>,
-    pub(super) streams: mpsc::Receiver<Offered>,
+    pub(super) streams: mpsc::Receiver<Box<Offered>>,
 }
 
 /// Dropped, the offer is known no more.

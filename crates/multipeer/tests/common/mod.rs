@@ -4,6 +4,8 @@
 // Each test file uses a part of it; clippy takes a helper for something else than a test.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::panic)]
 
+pub mod transfers;
+
 use std::time::Duration;
 
 use multipeer::{Event, Events, Peer, PeerId, Session, SessionBuilder, discovery::Neighbourhood};
@@ -82,9 +84,13 @@ impl Host {
     }
 
     pub async fn connected_to(&mut self, other: &Host) -> Peer {
-        let id = other.id();
+        let (id, session) = (other.id(), self.session.clone());
         self.wait("a connection", |event| match event {
-            Event::PeerConnected(peer) if peer.id == id => Some(peer),
+            Event::PeerConnected(peer) if peer.id == id => {
+                // Whoever learns of it and looks, sees it.
+                assert!(session.peers().contains(&peer), "{session:?} does not list {peer}");
+                Some(peer)
+            }
             _ => None,
         })
         .await
