@@ -27,6 +27,12 @@ pub(crate) enum Command {
     Browse(Browse),
     /// Measure the round trip to a peer
     Ping(Ping),
+    /// Send files, folders or web addresses to a peer
+    Send(Send),
+    /// Take what peers send
+    Receive(Receive),
+    /// Join standard input and output to a peer's
+    Cat(Cat),
     /// Show the id of this device, and keep it in a file
     Id,
 }
@@ -107,6 +113,55 @@ pub(crate) struct Ping {
 
     /// Seconds to wait for the peer
     #[arg(long, default_value_t = 10)]
+    pub(crate) wait: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Send {
+    /// Files, folders, or http and https addresses
+    #[arg(value_name = "PATH", required = true)]
+    pub(crate) paths: Vec<String>,
+
+    /// The peer's name, its id, or the beginning of its id [default: the first that is there]
+    #[arg(long, value_name = "NAME|ID")]
+    pub(crate) to: Option<String>,
+
+    /// Seconds to wait for the peer
+    #[arg(long, default_value_t = 60)]
+    pub(crate) wait: u64,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Receive {
+    /// The folder into which it goes
+    #[arg(long, value_name = "FOLDER", default_value = ".")]
+    pub(crate) dir: PathBuf,
+
+    /// Take everything without asking
+    #[arg(long)]
+    pub(crate) yes: bool,
+
+    /// End when one was taken and is there
+    #[arg(long)]
+    pub(crate) once: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Cat {
+    /// What the stream is called; both sides say the same
+    #[arg(value_name = "NAME")]
+    pub(crate) stream: String,
+
+    /// Wait until a peer opens the stream
+    #[arg(long, conflicts_with = "to", required_unless_present = "to")]
+    pub(crate) listen: bool,
+
+    /// Open the stream to this peer: its name, its id, or the beginning of its id
+    #[arg(long, value_name = "PEER")]
+    pub(crate) to: Option<String>,
+
+    /// Seconds to wait for the peer
+    #[arg(long, default_value_t = 60)]
     pub(crate) wait: u64,
 }
 

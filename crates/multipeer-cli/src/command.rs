@@ -1,12 +1,16 @@
 //! The commands, one file each.
 
 mod browse;
+mod cat;
 mod chat;
 mod demo;
 mod id;
 mod peers;
 mod percentiles;
 mod ping;
+mod receive;
+mod send;
+mod transfers;
 
 use crate::{
     cli::{Cli, Command},
@@ -20,6 +24,9 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Chat(options) => chat::run(&common, &options).await,
         Command::Browse(options) => browse::run(&common, &options).await,
         Command::Ping(options) => ping::run(&common, &options).await,
+        Command::Send(options) => send::run(&common, &options).await,
+        Command::Receive(options) => receive::run(&common, &options).await,
+        Command::Cat(options) => cat::run(&common, &options).await,
         Command::Id => id::run(&common),
     }
 }

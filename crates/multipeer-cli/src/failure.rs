@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use multipeer::{IdentityError, InviteError, SendError, StartError};
+use multipeer::{IdentityError, InviteError, SendError, StartError, StreamError, TransferError};
 
 /// A failure: what happened, and what to do about it.
 #[derive(Debug, thiserror::Error)]
@@ -13,6 +13,17 @@ pub(crate) enum Failure {
     Identity(#[from] IdentityError),
     #[error(transparent)]
     Send(#[from] SendError),
+    #[error(transparent)]
+    Stream(#[from] StreamError),
+    #[error("could not transfer {name}: {error}")]
+    Transfer { name: String, error: TransferError },
+    #[error(transparent)]
+    Source(#[from] TransferError),
+    #[error(
+        "nobody was found within {seconds} s: is a peer running, with the same --service and on \
+         the same network? `multipeer browse` shows who is near"
+    )]
+    Nobody { seconds: u64 },
     #[error("could not reach {name}: {error}")]
     Invite { name: String, error: InviteError },
     #[error(
@@ -24,16 +35,17 @@ pub(crate) enum Failure {
     Ambiguous { name: String, count: usize },
     #[error("{0}")]
     Check(String),
-    #[error("could not use the terminal: {0}")]
-    Terminal(#[from] std::io::Error),
+    #[error("could not read or write: {0}")]
+    Io(#[from] std::io::Error),
 }
 
 impl Failure {
     /// 1 failed, 3 no such peer in time, 4 refused; 2, usage, is clap's.
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
-            Self::NoSuchPeer { .. } => 3,
-            Self::Invite {
+            Self::NoSuchPeer { .. } | Self::Nobody { .. } => 3,
+            Self::Transfer { error: TransferError::Refused { .. }, .. }
+            | Self::Invite {
                 error: InviteError::Declined { .. } | InviteError::Refused { .. },
                 ..
             } => 4,

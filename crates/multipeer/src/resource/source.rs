@@ -18,6 +18,10 @@ use tokio::io::AsyncRead;
 
 use super::transfer::TransferError;
 
+/// Time for an http server to take a connection.
+#[cfg(feature = "http")]
+const CONNECT_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
+
 pub(crate) type BoxReader = Pin<Box<dyn AsyncRead + Send>>;
 
 /// A resource to be sent.
@@ -229,4 +233,22 @@ fn is_executable(metadata: &Metadata) -> bool {
 #[cfg(not(unix))]
 fn is_executable(_: &Metadata) -> bool {
     false
+}
+
+/// Asks for an http or https address. Returns the name, the size if the server tells, and the body,
+/// of which nothing was read yet.
+#[cfg(feature = "http")]
+pub(crate) async fn fetch(url: &str) -> Result<(String, Option<u64>, BoxReader), TransferError> {
+    use futures_util::TryStreamExt;
+    // Someone may have chosen another provider for this process already, which serves as well.
+    _ = rustls::crypto::ring::default_provider().install_default();
+    let failed = |problem: reqwest::Error| error(url, problem.without_url());
+    let client = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).build();
+    let response = client.map_err(failed)?.get(url).send().await.map_err(failed)?;
+    let response = response.error_for_status().map_err(failed)?;
+    let last = response.url().path_segments().and_then(|mut parts| parts.next_back());
+    let name = last.filter(|name| check_component(name).is_ok()).unwrap_or("download").to_owned();
+    let size = response.content_length();
+    let body = response.bytes_stream().map_err(io::Error::other);
+    Ok((name, size, Box::pin(tokio_util::io::StreamReader::new(body))))
 }
