@@ -115,6 +115,14 @@ impl Host {
         run("ip", &["link", "set", &self.cable(), "up"]).map(drop)
     }
 
+    /// Lets no more through to the host on its latest cable, such as `40mbit`. Needs `tc`.
+    pub fn limit_download(&self, rate: &str) -> Result<(), Error> {
+        let limit = ["rate", rate, "burst", "256kb", "latency", "50ms"];
+        let begin = ["qdisc", "add", "dev", &self.cable(), "root", "tbf"].map(str::to_owned);
+        let arguments: Vec<&str> = begin.iter().map(String::as_str).chain(limit).collect();
+        run("tc", &arguments).map(drop)
+    }
+
     fn command(&self, program: &str) -> Command {
         let mut command = in_this_thread("nsenter");
         // Nothing of the environment in which the tests run reaches the host's programs.
@@ -195,14 +203,25 @@ impl Program {
         patience: Duration,
         mut pick: impl FnMut(&Value) -> Option<T>,
     ) -> T {
+        self.wait_for(what, patience, |line| {
+            pick(&serde_json::from_str(line).unwrap_or(Value::Null))
+        })
+    }
+
+    fn wait_for<T>(
+        &mut self,
+        what: &str,
+        patience: Duration,
+        mut pick: impl FnMut(&str) -> Option<T>,
+    ) -> T {
         let deadline = Instant::now() + patience;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.lines.recv_timeout(left) {
                 Ok(line) => {
-                    let value: Value = serde_json::from_str(&line).unwrap_or(Value::Null);
+                    let picked = pick(&line);
                     self.seen.push(line);
-                    if let Some(picked) = pick(&value) {
+                    if let Some(picked) = picked {
                         return picked;
                     }
                 }
@@ -214,6 +233,20 @@ impl Program {
                 }
             }
         }
+    }
+
+    /// Waits for this line, and passes over the others.
+    ///
+    /// # Panics
+    ///
+    /// As [`wait_json`](Self::wait_json).
+    pub fn wait_line(&mut self, line: &str, patience: Duration) {
+        self.wait_for(line, patience, |seen| (seen == line).then_some(()));
+    }
+
+    /// Ends the program's input.
+    pub fn close_input(&mut self) {
+        self.stdin = None;
     }
 
     /// Every line so far, and those that come within `time`.
