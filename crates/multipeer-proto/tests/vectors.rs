@@ -20,6 +20,12 @@ use multipeer_proto::{
     },
     limits,
     message::{self, Datagram, MessageDecoder},
+    resource::{
+        Block, BlockHash, Entries, Entry, EntryKind, EntryPath, Failure, FailureReason, FileEnd,
+        Have, Offer, Paused, Received, Refusal, RefusalReason, ResourceDecoder, ResourceFrame,
+        ResourceKind, TransferId, TreeHash, hash_block,
+    },
+    stream::StreamName,
 };
 use serde_json::{Value, json};
 
@@ -181,6 +187,118 @@ fn message_streams_and_datagrams_are_the_bytes_of_the_vectors() {
         assert_eq!(Datagram::decode(bytes), Some(datagram));
     }
     check("messages.json", &Value::from(vectors));
+}
+
+#[test]
+fn named_streams_begin_with_the_bytes_of_the_vectors() {
+    let vectors = [("short", "cam".to_owned()), ("longest", "é".repeat(127) + "!")];
+    let vectors = vectors.map(|(what, text)| {
+        let name = StreamName::new(&text).unwrap();
+        let mut bytes = BytesMut::new();
+        name.encode_header(&mut bytes);
+        assert_eq!(StreamName::decode(&bytes[2..]), Ok(name));
+        json!({"name": what, "stream": text, "bytes": hex(&bytes)})
+    });
+    check("streams.json", &Value::from(vectors.to_vec()));
+}
+
+/// A file of two blocks and a half, in blocks of 1 KiB, and what is known of it.
+fn blocks() -> (Vec<BlockHash>, [u8; 2560]) {
+    let content: [u8; 2560] = std::array::from_fn(|n| u8::try_from(n % 251).unwrap());
+    let blocks = content.chunks(1024).zip(0..).map(|(data, index)| hash_block(index, 1024, data));
+    (blocks.collect(), content)
+}
+
+fn resource_frames() -> Vec<(&'static str, ResourceFrame)> {
+    let (blocks, _) = blocks();
+    let mut tree = TreeHash::default();
+    blocks.iter().for_each(|block| tree.push(block));
+    let path = |parts: &[&str]| {
+        EntryPath::new(parts.iter().map(|&part| part.to_owned()).collect()).unwrap()
+    };
+    let entry = |parts: &[&str], kind| Entry {
+        path: path(parts),
+        kind,
+        size: (kind == EntryKind::File).then_some(2560),
+        executable: kind == EntryKind::File,
+        modified_millis: (kind != EntryKind::Link).then_some(-1),
+        target: (kind == EntryKind::Link).then(|| "../run".to_owned()),
+    };
+    let entries = vec![
+        entry(&["src"], EntryKind::Folder),
+        entry(&["src", "up"], EntryKind::Link),
+        entry(&["run"], EntryKind::File),
+    ];
+    let offer = Offer {
+        transfer: TransferId([0xee; 16]),
+        kind: ResourceKind::Folder,
+        name: "project".to_owned(),
+        size: Some(2560),
+        entries: 3,
+        block_bytes: 1024,
+    };
+    let unknown = Offer { kind: ResourceKind::Data, size: None, entries: 1, ..offer.clone() };
+    let text = "no, thank you".to_owned();
+    vec![
+        ("offer", ResourceFrame::Offer(offer)),
+        ("offer of unknown size", ResourceFrame::Offer(unknown)),
+        ("accept", ResourceFrame::Accept),
+        ("refuse", ResourceFrame::Refuse(Refusal { reason: RefusalReason::Declined, text })),
+        ("entries", ResourceFrame::Entries(Entries { entries })),
+        ("end of entries", ResourceFrame::EntriesEnd),
+        ("have", ResourceFrame::Have(Have { entry: 2, first: 0, hashes: vec![blocks[0].subtree] })),
+        ("end of have", ResourceFrame::HaveEnd),
+        (
+            "block, before its bytes",
+            ResourceFrame::Block(Block { entry: 2, index: 2, hash: blocks[2].subtree, bytes: 512 }),
+        ),
+        (
+            "end of file",
+            ResourceFrame::FileEnd(FileEnd { entry: 2, size: 2560, hash: tree.finish() }),
+        ),
+        ("end", ResourceFrame::End),
+        ("received", ResourceFrame::Received(Received { bytes: 2560, files: 1 })),
+        ("done", ResourceFrame::Done),
+        (
+            "failed",
+            ResourceFrame::Failed(Failure {
+                reason: FailureReason::SourceChanged,
+                text: "run".to_owned(),
+            }),
+        ),
+        ("paused", ResourceFrame::Paused(Paused { paused: true })),
+    ]
+}
+
+#[test]
+fn resource_frames_are_the_bytes_of_the_vectors() {
+    let vectors = resource_frames().into_iter().map(|(name, frame)| {
+        let mut bytes = BytesMut::new();
+        frame.encode(&mut bytes);
+        let mut decoder = ResourceDecoder::default();
+        decoder.extend(&bytes);
+        assert_eq!(decoder.poll_frame(), Ok(Some(frame)), "{name}");
+        let head = if bytes[1] < 0x40 { 2 } else { 3 };
+        let body = minicbor::display(&bytes[head..]).to_string();
+        json!({"name": name, "type": bytes[0], "body": body, "bytes": hex(&bytes)})
+    });
+    check("resource_frames.json", &vectors.collect());
+}
+
+#[test]
+fn hashes_of_blocks_are_those_of_the_vectors() {
+    let (blocks, content) = blocks();
+    let mut tree = TreeHash::default();
+    blocks.iter().for_each(|block| tree.push(block));
+    let file = tree.finish();
+    assert_eq!(file.to_string(), blake3::hash(&content).to_string());
+    let hashes: Vec<String> = blocks.iter().map(|block| block.subtree.to_string()).collect();
+    let vectors = json!([{
+        "name": "2560 bytes, each its offset modulo 251, in blocks of 1024",
+        "blocks": hashes,
+        "file": file.to_string(),
+    }]);
+    check("hashes.json", &vectors);
 }
 
 #[test]
