@@ -14,10 +14,10 @@ mod tests;
 
 pub use self::{
     frame::{
-        Block, Entry, EntryKind, Failure, FailureReason, FileEnd, Offer, Paused, RefusalReason,
-        ResourceDecoder, ResourceFrame, ResourceKind, TransferId,
+        Block, Entries, Entry, EntryKind, Failure, FailureReason, FileEnd, Have, Offer, Paused,
+        Received, Refusal, RefusalReason, ResourceDecoder, ResourceFrame, ResourceKind, TransferId,
     },
-    hash::{BlockHash, Hash, TreeHash, hash_block},
+    hash::{BlockHash, BlockHasher, Hash, TreeHash, hash_block},
     path::{
         EntryPath, LinkTarget, PathError, SafeNames, check_component, numbered, safe_component,
     },

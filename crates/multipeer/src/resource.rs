@@ -5,12 +5,15 @@
 
 mod blocks;
 mod channel;
+mod disk;
+mod kept;
 mod offer;
 mod receive;
 mod registry;
 mod send;
 mod source;
 mod store;
+mod sync;
 mod transfer;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};

@@ -1,6 +1,7 @@
 //! Streams: named, ordered bytes with back-pressure, beside the messages.
 
 use std::{
+    collections::VecDeque,
     fmt, io,
     pin::Pin,
     task::{Context, Poll, ready},
@@ -13,6 +14,9 @@ use multipeer_proto::{PeerId, StreamName, StreamNameError, stream::code};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::peer::Peer;
+
+/// Chunks that are read at once: of one packet each, mostly.
+const CHUNKS: usize = 32;
 
 /// A stream that could not be opened, or that ended before it was finished.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -131,7 +135,7 @@ impl IncomingStream {
         reader: RecvStream,
         writer: Option<SendStream>,
     ) -> Self {
-        let (reader, writer) = (StreamReader { stream: reader }, writer.map(StreamWriter::new));
+        let (reader, writer) = (StreamReader::new(reader), writer.map(StreamWriter::new));
         Self { from, name, reader, writer }
     }
 }
@@ -262,11 +266,13 @@ impl fmt::Debug for StreamWriter {
 /// stopped, and the writer fails with [`StreamError::Dropped`].
 pub struct StreamReader {
     stream: RecvStream,
+    /// What was read and not handed out yet: never much, and always before the stream's next.
+    chunks: VecDeque<Bytes>,
 }
 
 impl StreamReader {
     pub(crate) fn new(stream: RecvStream) -> Self {
-        Self { stream }
+        Self { stream, chunks: VecDeque::new() }
     }
 
     /// The next bytes, at most so many, without copying them; `None` at the end.
@@ -277,7 +283,24 @@ impl StreamReader {
     ///
     /// Cancel safe.
     pub async fn read_bytes(&mut self, at_most: usize) -> Result<Option<Bytes>, StreamError> {
-        Ok(self.stream.read_chunk(at_most).await?)
+        if self.chunks.is_empty() {
+            // One look at the link for many packets.
+            let mut chunks: [Bytes; CHUNKS] = std::array::from_fn(|_| Bytes::new());
+            let Some(count) = self.stream.read_many_chunks(&mut chunks).await? else {
+                return Ok(None);
+            };
+            self.chunks.extend(chunks.into_iter().take(count));
+        }
+        Ok(self.take(at_most))
+    }
+
+    /// Of the chunk that is next, so many bytes at most.
+    fn take(&mut self, at_most: usize) -> Option<Bytes> {
+        let chunk = self.chunks.front_mut()?;
+        if chunk.len() > at_most {
+            return Some(chunk.split_to(at_most));
+        }
+        self.chunks.pop_front()
     }
 
     /// Wants no more: the writer fails with [`StreamError::Stopped`] and this code.
@@ -293,6 +316,10 @@ impl AsyncRead for StreamReader {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if let Some(chunk) = self.take(buffer.remaining()) {
+            buffer.put_slice(&chunk);
+            return Poll::Ready(Ok(()));
+        }
         let count = ready!(self.stream.poll_read(context, buffer.initialize_unfilled()));
         let count = count.map_err(StreamError::from)?;
         buffer.advance(count);

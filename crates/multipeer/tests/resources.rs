@@ -344,6 +344,84 @@ async fn a_source_that_changes_meanwhile_is_noticed() {
     assert!(folder.arrived().is_empty());
 }
 
+#[tokio::test]
+async fn a_source_that_is_removed_meanwhile_fails_by_its_name_on_both_sides() {
+    let folder = Folder::new("removed");
+    let tree = folder.from("project");
+    fs::create_dir(&tree).unwrap();
+    fs::write(tree.join("first"), content(64 * 1024 * 1024)).unwrap();
+    fs::write(tree.join("second"), content(1000)).unwrap();
+    let (alice, mut bob) = Place::default().pair().await;
+    let mut sending = alice.session.send_resource(bob.id(), tree.as_path()).await.unwrap();
+    let mut receiving = offered(&mut bob).await.accept(folder.to()).await.unwrap();
+    at_least(&mut receiving, 1).await;
+    fs::remove_file(tree.join("second")).unwrap();
+    for transfer in [&mut sending, &mut receiving] {
+        let (reason, text) = failure(finished(transfer).await);
+        assert_eq!(reason, FailureReason::SourceUnreadable);
+        assert!(text.contains("second"), "{text}");
+    }
+    assert!(folder.arrived().is_empty());
+    // The session is unharmed.
+    let mut sending =
+        alice.session.send_resource(bob.id(), Source::bytes("note", "x")).await.unwrap();
+    offered(&mut bob).await.accept(folder.to()).await.unwrap();
+    finished(&mut sending).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_big_file_begins_at_once() {
+    let folder = Folder::new("begins");
+    let path = folder.from("film");
+    fs::File::create(&path).unwrap().set_len(4 << 30).unwrap();
+    let (alice, mut bob) = Place::default().pair().await;
+    let sending = alice.session.send_resource(bob.id(), path).await.unwrap();
+    let offer = offered(&mut bob).await;
+    let start = std::time::Instant::now();
+    let mut receiving = offer.accept(folder.to()).await.unwrap();
+    at_least(&mut receiving, 1).await;
+    let time = start.elapsed();
+    sending.cancel();
+    // To read it all takes seconds; `multipeer bench` shows what this takes on a quiet machine.
+    assert!(time < Duration::from_millis(500), "{time:?}");
+    finished(&mut receiving).await.unwrap_err();
+}
+
+#[tokio::test]
+async fn files_are_counted_on_both_sides() {
+    let folder = Folder::new("counted");
+    let tree = folder.from("project");
+    fs::create_dir_all(tree.join("inner")).unwrap();
+    for number in 0..700 {
+        fs::write(tree.join(format!("inner/{number}")), number.to_string()).unwrap();
+    }
+    let (alice, mut bob) = Place::default().pair().await;
+    let mut sending = alice.session.send_resource(bob.id(), tree).await.unwrap();
+    let mut receiving = offered(&mut bob).await.accept(folder.to()).await.unwrap();
+    for transfer in [&mut sending, &mut receiving] {
+        finished(transfer).await.unwrap();
+        assert_eq!(transfer.current_progress().files, 700);
+    }
+    for number in 0..700 {
+        let path = folder.to().join(format!("project/inner/{number}"));
+        assert_eq!(fs::read_to_string(path).unwrap(), number.to_string());
+    }
+}
+
+#[tokio::test]
+async fn a_paused_receiver_hears_that_the_sender_gives_up() {
+    let folder = Folder::new("gives-up");
+    let path = folder.file("film", 64 * 1024 * 1024);
+    let (alice, mut bob) = Place::default().pair().await;
+    let sending = alice.session.send_resource(bob.id(), path).await.unwrap();
+    let mut receiving = offered(&mut bob).await.accept(folder.to()).await.unwrap();
+    at_least(&mut receiving, 1).await;
+    receiving.pause();
+    sending.cancel();
+    assert_eq!(failure(finished(&mut receiving).await).0, FailureReason::Cancelled);
+    assert!(folder.arrived().is_empty());
+}
+
 /// Counts how often its bytes are read.
 struct Counting(Arc<AtomicUsize>, std::io::Cursor<Vec<u8>>);
 

@@ -206,12 +206,15 @@ pub struct FileEnd {
 }
 
 /// How far the receiver is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Encode, Decode)]
 #[cbor(map)]
 pub struct Received {
     /// Bytes that it has, those from before included.
     #[n(0)]
     pub bytes: u64,
+    /// Files of which it has every byte.
+    #[n(1)]
+    pub files: u64,
 }
 
 /// Ends a transfer from either side.

@@ -44,11 +44,38 @@ pub struct BlockHash {
 /// Hashes a block of a file, which is not empty. All blocks but the last have `block_bytes`, a
 /// power of two of at least 1024.
 pub fn hash_block(index: u64, block_bytes: u64, data: &[u8]) -> BlockHash {
-    let mut hasher = Hasher::new();
-    hasher.set_input_offset(index * block_bytes).update(data);
-    let alone = if index == 0 { *hasher.finalize().as_bytes() } else { [0; 32] };
-    let subtree = Hash(hasher.finalize_non_root());
-    BlockHash { subtree, alone: Hash(alone), bytes: data.len() }
+    let mut hasher = BlockHasher::new(index, block_bytes);
+    hasher.update(data);
+    hasher.finish()
+}
+
+/// Hashes a block as it comes; see [`hash_block`].
+#[derive(Debug)]
+pub struct BlockHasher {
+    hasher: Hasher,
+    index: u64,
+}
+
+impl BlockHasher {
+    /// Begins with the block of this number.
+    pub fn new(index: u64, block_bytes: u64) -> Self {
+        let mut hasher = Hasher::new();
+        hasher.set_input_offset(index * block_bytes);
+        Self { hasher, index }
+    }
+
+    /// Adds bytes.
+    pub fn update(&mut self, data: &[u8]) {
+        self.hasher.update(data);
+    }
+
+    /// The hash of all that was added.
+    pub fn finish(self) -> BlockHash {
+        let bytes = usize::try_from(self.hasher.count()).unwrap_or(usize::MAX);
+        let alone = if self.index == 0 { *self.hasher.finalize().as_bytes() } else { [0; 32] };
+        let subtree = Hash(self.hasher.finalize_non_root());
+        BlockHash { subtree, alone: Hash(alone), bytes }
+    }
 }
 
 /// Puts the hash of a file together from those of its blocks (the BLAKE3 paper, section 2.1).

@@ -15,6 +15,8 @@ use crate::limits::{DEFAULT_MAX_ENTRIES, MAX_HASHES_PER_FRAME};
 
 /// Bytes after which the sender is told how far the receiver is.
 const REPORT_EVERY_BYTES: u64 = 1024 * 1024;
+/// Files after which it is told, too.
+const REPORT_EVERY_FILES: u64 = 256;
 
 /// What a receiver takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,9 +89,9 @@ pub struct Receiving {
     tree: TreeHash,
     file_bytes: u64,
     expected: Option<Block>,
-    /// Bytes of files and blocks that are verified.
-    verified_bytes: u64,
-    reported_bytes: u64,
+    /// What is verified.
+    received: Received,
+    reported: Received,
     peer_paused: bool,
 }
 
@@ -117,8 +119,8 @@ impl Receiving {
             tree: TreeHash::default(),
             file_bytes: 0,
             expected: None,
-            verified_bytes: 0,
-            reported_bytes: 0,
+            received: Received::default(),
+            reported: Received::default(),
             peer_paused: false,
         })
     }
@@ -247,9 +249,9 @@ impl Receiving {
         self.peer_paused
     }
 
-    /// Bytes that are there and verified, those from before included.
-    pub fn verified_bytes(&self) -> u64 {
-        self.verified_bytes
+    /// What is there and verified, that from before included.
+    pub fn received(&self) -> Received {
+        self.received
     }
 
     /// What an entry is called, for people.
@@ -311,7 +313,7 @@ impl Receiving {
         {
             return Err(not_as_offered(&self.name_of(entry)));
         }
-        if self.verified_bytes.saturating_add(block.bytes) > self.limits.max_bytes {
+        if self.received.bytes.saturating_add(block.bytes) > self.limits.max_bytes {
             return Err(not_as_offered("more bytes than are taken"));
         }
         self.expected = Some(block);
@@ -334,7 +336,7 @@ impl Receiving {
     fn push(&mut self, block: &BlockHash) {
         self.tree.push(block);
         self.file_bytes += block.bytes as u64;
-        self.verified_bytes += block.bytes as u64;
+        self.received.bytes += block.bytes as u64;
     }
 
     fn end_file(&mut self, end: FileEnd) -> Result<(), TransferFailure> {
@@ -354,6 +356,7 @@ impl Receiving {
         }
         self.file_bytes = 0;
         self.entry = entry + 1;
+        self.received.files += 1;
         self.steps.push_back(ReceiveStep::FinishFile { entry, size: end.size });
         self.report(false);
         Ok(())
@@ -365,11 +368,13 @@ impl Receiving {
 
     /// Tells the sender how far this side is, now and then.
     fn report(&mut self, now: bool) {
-        let bytes = self.verified_bytes;
-        if now || bytes - self.reported_bytes >= REPORT_EVERY_BYTES {
-            self.reported_bytes = bytes;
-            let received = ResourceFrame::Received(Received { bytes });
-            self.steps.push_back(ReceiveStep::Frame(received));
+        let (received, reported) = (self.received, self.reported);
+        if now
+            || received.bytes - reported.bytes >= REPORT_EVERY_BYTES
+            || received.files - reported.files >= REPORT_EVERY_FILES
+        {
+            self.reported = received;
+            self.steps.push_back(ReceiveStep::Frame(ResourceFrame::Received(received)));
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use super::{
     TransferFailure,
     frame::{
-        Block, Entries, Entry, EntryKind, FailureReason, FileEnd, Offer, RefusalReason,
+        Block, Entries, Entry, EntryKind, FailureReason, FileEnd, Offer, Received, RefusalReason,
         ResourceFrame,
     },
     hash::{BlockHash, Hash, TreeHash},
@@ -70,7 +70,7 @@ pub struct Sending {
     /// Bytes of the file that is being read, so far.
     file_bytes: u64,
     sent_bytes: u64,
-    received_bytes: u64,
+    received: Received,
     refused: Option<(RefusalReason, String)>,
     peer_paused: bool,
 }
@@ -90,7 +90,7 @@ impl Sending {
             tree: TreeHash::default(),
             file_bytes: 0,
             sent_bytes: 0,
-            received_bytes: 0,
+            received: Received::default(),
             refused: None,
             peer_paused: false,
         }
@@ -119,7 +119,7 @@ impl Sending {
             }
             (ResourceFrame::HaveEnd, Phase::Waiting) => self.phase = Phase::Next(0),
             (ResourceFrame::Received(received), _) => {
-                self.received_bytes = self.received_bytes.max(received.bytes);
+                self.received = self.received.max(received);
             }
             (ResourceFrame::Done, Phase::Sent) => self.phase = Phase::Done,
             (ResourceFrame::Failed(failure), _) => return Err(failure.into()),
@@ -213,9 +213,9 @@ impl Sending {
         self.peer_paused
     }
 
-    /// Bytes that the receiver has, as it says itself.
-    pub fn received_bytes(&self) -> u64 {
-        self.received_bytes
+    /// What the receiver has, as it says itself.
+    pub fn received(&self) -> Received {
+        self.received
     }
 
     /// Bytes of blocks that were sent over this stream.

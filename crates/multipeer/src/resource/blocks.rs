@@ -1,7 +1,7 @@
 //! Reading a source block by block: each block once, however many receivers there are.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::HashMap,
     fs::File,
     io::{Read, Seek, SeekFrom},
     path::PathBuf,
@@ -9,16 +9,26 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use multipeer_proto::resource::{BlockHash, Entry, FailureReason, TransferFailure, hash_block};
+use multipeer_proto::resource::{
+    BlockHash, Entry, EntryKind, FailureReason, TransferFailure, hash_block,
+};
 use tokio::{
     io::AsyncReadExt,
     sync::{Mutex as AsyncMutex, Notify},
 };
 
-use super::source::{BoxReader, modified_millis};
+use super::{
+    kept::Kept,
+    source::{BoxReader, modified_millis},
+};
 
-/// Blocks that are kept for receivers that are a little behind, and for a link that is lost.
-pub(crate) const KEPT_BLOCKS: usize = 16;
+/// Whole blocks that are kept.
+const KEPT_BLOCKS: usize = 16;
+/// Files that are not longer are read ahead, ...
+const SHORT_BYTES: u64 = 64 * 1024;
+/// ... so many at once, and so many bytes.
+const MAX_AHEAD: usize = 256;
+const MAX_AHEAD_BYTES: usize = 1024 * 1024;
 
 /// A source that is being sent, to one receiver or to several.
 pub(crate) struct Blocks {
@@ -40,13 +50,12 @@ enum Origin {
     Reader(AsyncMutex<BoxReader>),
 }
 
-#[derive(Default)]
 struct State {
     /// The hashes of the blocks that were read, by entry.
     hashes: HashMap<usize, Vec<BlockHash>>,
     /// Entries of which the end is known, and how many blocks they have.
     ends: HashMap<usize, u64>,
-    recent: VecDeque<(usize, u64, Bytes)>,
+    recent: Kept,
     /// The file that is open.
     open: Option<(usize, File)>,
     /// How far each receiver is. Only a source that cannot be read twice waits for the slowest.
@@ -56,7 +65,16 @@ struct State {
 
 impl Blocks {
     fn new(origin: Origin, name: String, entries: Vec<Entry>, block_bytes: u64) -> Arc<Self> {
-        let (state, reading, moved) = (Mutex::default(), AsyncMutex::new(()), Notify::new());
+        let kept_bytes = usize::try_from(block_bytes).unwrap_or(usize::MAX);
+        let state = Mutex::new(State {
+            hashes: HashMap::new(),
+            ends: HashMap::new(),
+            recent: Kept::new(kept_bytes.saturating_mul(KEPT_BLOCKS)),
+            open: None,
+            positions: HashMap::new(),
+            next_receiver: 0,
+        });
+        let (reading, moved) = (AsyncMutex::new(()), Notify::new());
         Arc::new(Self { entries, name, block_bytes, origin, state, reading, moved })
     }
 
@@ -111,17 +129,12 @@ impl Blocks {
     }
 
     fn kept(&self, entry: usize, index: u64) -> Option<Bytes> {
-        let state = self.state();
-        let mut recent = state.recent.iter();
-        recent.find(|(e, i, _)| (*e, *i) == (entry, index)).map(|(_, _, data)| data.clone())
+        self.state().recent.get((entry, index))
     }
 
-    fn keep(&self, entry: usize, index: u64, data: &Bytes, hash: BlockHash) {
+    fn keep(&self, entry: usize, index: u64, data: Bytes, hash: BlockHash) {
         let mut state = self.state();
-        if state.recent.len() >= KEPT_BLOCKS {
-            state.recent.pop_front();
-        }
-        state.recent.push_back((entry, index, data.clone()));
+        state.recent.insert((entry, index), data);
         let hashes = state.hashes.entry(entry).or_default();
         if hashes.len() as u64 == index {
             hashes.push(hash);
@@ -137,7 +150,11 @@ impl Blocks {
         let read = match &self.origin {
             Origin::Files(_) => {
                 let blocks = self.clone();
-                let read = tokio::task::spawn_blocking(move || blocks.read_file(entry, index));
+                let read = tokio::task::spawn_blocking(move || {
+                    let read = blocks.read_file(entry, index)?;
+                    blocks.read_ahead(entry);
+                    Ok(read)
+                });
                 read.await.unwrap_or_else(|error| Err(self.unreadable(entry, error)))?
             }
             Origin::Bytes(bytes) => {
@@ -153,7 +170,7 @@ impl Blocks {
             }
         };
         match &read {
-            Some((data, hash)) => self.keep(entry, index, data, *hash),
+            Some((data, hash)) => self.keep(entry, index, data.clone(), *hash),
             None => _ = self.state().ends.insert(entry, index),
         }
         Ok(read)
@@ -185,7 +202,11 @@ impl Blocks {
             Some((open, file)) if open == entry => file,
             _ => self.open(entry)?,
         };
-        let mut data = Vec::with_capacity(usize::try_from(self.block_bytes).unwrap_or(0));
+        let left =
+            self.entries[entry].size.map(|size| size.saturating_sub(index * self.block_bytes));
+        let length = left.map_or(self.block_bytes, |left| left.min(self.block_bytes));
+        // One more, since a read of nothing is how an end is found.
+        let mut data = Vec::with_capacity(usize::try_from(length + 1).unwrap_or(0));
         let mut read = || {
             file.seek(SeekFrom::Start(index * self.block_bytes))?;
             (&mut file).take(self.block_bytes).read_to_end(&mut data)
@@ -198,6 +219,27 @@ impl Blocks {
         }
         self.state().open = Some((entry, file));
         Ok(self.hashed(index, Bytes::from(data)))
+    }
+
+    /// Reads the short files behind this one, if it is short itself.
+    fn read_ahead(&self, entry: usize) {
+        let is_short = |entry: &Entry| entry.size.is_some_and(|size| size <= SHORT_BYTES);
+        if !is_short(&self.entries[entry]) {
+            return;
+        }
+        let files = self.entries.iter().enumerate().skip(entry + 1);
+        let files = files.filter(|(_, entry)| entry.kind == EntryKind::File);
+        let files = files.filter(|(_, entry)| entry.size != Some(0));
+        let mut bytes = 0;
+        for (entry, described) in files.take(MAX_AHEAD) {
+            if bytes >= MAX_AHEAD_BYTES || !is_short(described) || self.known(entry, 0).is_some() {
+                return;
+            }
+            // What cannot be read is told when its turn comes.
+            let Ok(Some((data, hash))) = self.read_file(entry, 0) else { return };
+            bytes += data.len();
+            self.keep(entry, 0, data, hash);
+        }
     }
 
     fn path(&self, entry: usize) -> PathBuf {
@@ -241,8 +283,9 @@ impl Blocks {
 
 /// What is known of a block without reading it.
 #[derive(Debug, Clone, Copy)]
-enum Known {
+pub(crate) enum Known {
     Block(BlockHash),
+    /// The file has ended before it.
     End,
 }
 
@@ -253,25 +296,36 @@ pub(crate) struct Follower {
 }
 
 impl Follower {
-    /// The hash of a block; nothing behind the end of the file.
-    pub(crate) async fn hash(
-        &self,
-        entry: usize,
-        index: u64,
-    ) -> Result<Option<BlockHash>, TransferFailure> {
-        self.blocks.state().positions.insert(self.number, index);
-        self.blocks.moved.notify_waiters();
+    /// Notes how far this receiver is.
+    fn advance(&self, index: u64) {
+        if matches!(self.blocks.origin, Origin::Reader(_)) {
+            self.blocks.state().positions.insert(self.number, index);
+            self.blocks.moved.notify_waiters();
+        }
+    }
+
+    /// The hash of a block, or that the file ends before it, if that is known.
+    pub(crate) fn known(&self, entry: usize, index: u64) -> Option<Known> {
+        self.advance(index);
+        self.blocks.known(entry, index)
+    }
+
+    /// The bytes of a block if they are kept.
+    pub(crate) fn kept(&self, entry: usize, index: u64) -> Option<Bytes> {
+        self.blocks.kept(entry, index)
+    }
+
+    /// The hash of a block, or that the file ends before it.
+    pub(crate) async fn hash(&self, entry: usize, index: u64) -> Result<Known, TransferFailure> {
         loop {
-            match self.blocks.known(entry, index) {
-                Some(Known::Block(hash)) => return Ok(Some(hash)),
-                Some(Known::End) => return Ok(None),
-                None => {}
+            if let Some(known) = self.known(entry, index) {
+                return Ok(known);
             }
             self.wait_for_slower(index).await;
             let _turn = self.blocks.reading.lock().await;
             if self.blocks.known(entry, index).is_none() {
                 let read = self.blocks.read(entry, index).await?;
-                return Ok(read.map(|(_, hash)| hash));
+                return Ok(read.map_or(Known::End, |(_, hash)| Known::Block(hash)));
             }
         }
     }

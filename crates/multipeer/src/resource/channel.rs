@@ -1,19 +1,23 @@
-//! The stream of one transfer, with a task for each way, so that whoever decides never waits in
-//! the middle of a write.
+//! The stream of one transfer. A task of its own writes, so that whoever decides never waits in the
+//! middle of a write.
 
 use std::{collections::VecDeque, time::Duration};
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use iroh::endpoint::{RecvStream, SendStream};
 use multipeer_proto::resource::{FailureReason, ResourceDecoder, ResourceFrame, TransferFailure};
 use tokio::{sync::mpsc, task::JoinSet, time::timeout};
 
 /// Pieces that wait to be written: blocks of 1 MiB, mostly.
 const WAITING_WRITES: usize = 2;
-/// Pieces that were read and wait.
-const WAITING_READS: usize = 16;
-/// Bytes in one of them.
-const READ_BYTES: usize = 128 * 1024;
+/// What is shorter than this is put together with what stands beside it, ...
+const SHORT_BYTES: usize = 16 * 1024;
+/// ... until there is so much of it.
+const PIECE_BYTES: usize = 64 * 1024;
+/// Chunks that are read at once: of one packet each, mostly.
+const CHUNKS: usize = 64;
+/// Bytes that go through the decoder at once: few, since those of blocks need not.
+const FRAME_BYTES: usize = 512;
 /// Time for the last words to arrive.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -22,18 +26,22 @@ pub(crate) struct Channel {
     pub(crate) outlet: Outlet,
     pub(crate) inlet: Inlet,
     writing: JoinSet<()>,
-    _reading: JoinSet<()>,
 }
 
 /// The way to the other side, and what waits to go there.
 pub(crate) struct Outlet {
     out: mpsc::Sender<Bytes>,
     waiting: VecDeque<Bytes>,
+    /// Short pieces, behind what waits.
+    short: BytesMut,
 }
 
 /// The way from the other side.
 pub(crate) struct Inlet {
-    chunks: mpsc::Receiver<Bytes>,
+    reader: RecvStream,
+    /// What was read, in order.
+    chunks: VecDeque<Bytes>,
+    /// What was read before that, and is part of a frame.
     decoder: ResourceDecoder,
 }
 
@@ -42,7 +50,7 @@ pub(crate) struct Inlet {
 pub(crate) struct Interrupted;
 
 impl Channel {
-    pub(crate) fn new(mut writer: SendStream, mut reader: RecvStream) -> Self {
+    pub(crate) fn new(mut writer: SendStream, reader: RecvStream) -> Self {
         let (out, mut waiting) = mpsc::channel::<Bytes>(WAITING_WRITES);
         let mut writing = JoinSet::new();
         writing.spawn(async move {
@@ -55,26 +63,16 @@ impl Channel {
             _ = writer.finish();
             _ = writer.stopped().await;
         });
-        let (sender, chunks) = mpsc::channel(WAITING_READS);
-        let mut reading = JoinSet::new();
-        reading.spawn(async move {
-            loop {
-                let mut buffer = BytesMut::zeroed(READ_BYTES);
-                let Ok(Some(count)) = reader.read(&mut buffer).await else { return };
-                buffer.truncate(count);
-                if sender.send(buffer.freeze()).await.is_err() {
-                    return;
-                }
-            }
-        });
-        let outlet = Outlet { out, waiting: VecDeque::new() };
-        let inlet = Inlet { chunks, decoder: ResourceDecoder::default() };
-        Self { outlet, inlet, writing, _reading: reading }
+        let outlet = Outlet { out, waiting: VecDeque::new(), short: BytesMut::new() };
+        let (chunks, decoder) = (VecDeque::new(), ResourceDecoder::default());
+        Self { outlet, inlet: Inlet { reader, chunks, decoder }, writing }
     }
 
     /// Says a last word, and waits until everything has arrived.
     pub(crate) async fn close(mut self, last: Option<ResourceFrame>) {
-        self.outlet.waiting.extend(last.map(|frame| encode(&frame)));
+        if let Some(frame) = last {
+            self.outlet.push(&frame);
+        }
         let said = async {
             while self.outlet.is_waiting() && self.outlet.write_one().await.is_ok() {}
             drop(self.outlet);
@@ -87,22 +85,36 @@ impl Channel {
 
 impl Outlet {
     pub(crate) fn push(&mut self, frame: &ResourceFrame) {
-        self.waiting.push_back(encode(frame));
+        frame.encode(&mut self.short);
     }
 
     pub(crate) fn push_bytes(&mut self, bytes: Bytes) {
-        self.waiting.push_back(bytes);
+        if bytes.len() < SHORT_BYTES {
+            self.short.extend_from_slice(&bytes);
+        } else {
+            if !self.short.is_empty() {
+                self.waiting.push_back(self.short.split().freeze());
+            }
+            self.waiting.push_back(bytes);
+        }
     }
 
     pub(crate) fn is_waiting(&self) -> bool {
-        !self.waiting.is_empty()
+        !self.waiting.is_empty() || !self.short.is_empty()
+    }
+
+    /// Whether more should be pushed before what waits is written.
+    pub(crate) fn has_room(&self) -> bool {
+        self.waiting.is_empty() && self.short.len() < PIECE_BYTES
     }
 
     /// Writes one of what waits, once there is room for it. Cancel safe.
     pub(crate) async fn write_one(&mut self) -> Result<(), Interrupted> {
         let permit = self.out.reserve().await.map_err(|_| Interrupted)?;
-        if let Some(bytes) = self.waiting.pop_front() {
-            permit.send(bytes);
+        match self.waiting.pop_front() {
+            Some(bytes) => permit.send(bytes),
+            None if !self.short.is_empty() => permit.send(self.short.split().freeze()),
+            None => {}
         }
         Ok(())
     }
@@ -111,15 +123,30 @@ impl Outlet {
 impl Inlet {
     /// Reads more. Cancel safe.
     pub(crate) async fn read_more(&mut self) -> Result<(), Interrupted> {
-        let chunk = self.chunks.recv().await.ok_or(Interrupted)?;
-        self.decoder.extend(&chunk);
-        Ok(())
+        let mut chunks: [Bytes; CHUNKS] = std::array::from_fn(|_| Bytes::new());
+        match self.reader.read_many_chunks(&mut chunks).await {
+            Ok(Some(count)) => {
+                self.chunks.extend(chunks.into_iter().take(count));
+                Ok(())
+            }
+            Ok(None) | Err(_) => Err(Interrupted),
+        }
     }
 
     /// The next frame that was read whole.
     pub(crate) fn poll_frame(&mut self) -> Result<Option<ResourceFrame>, TransferFailure> {
-        let frame = self.decoder.poll_frame();
-        frame.map_err(|error| TransferFailure::new(FailureReason::Protocol, error.to_string()))
+        loop {
+            let frame = self.decoder.poll_frame().map_err(|error| {
+                TransferFailure::new(FailureReason::Protocol, error.to_string())
+            })?;
+            if frame.is_some() {
+                return Ok(frame);
+            }
+            let Some(chunk) = self.chunks.front_mut() else { return Ok(None) };
+            let piece = chunk.split_to(chunk.len().min(FRAME_BYTES));
+            self.decoder.extend(&piece);
+            self.drop_empty();
+        }
     }
 
     /// Waits for a frame. Cancel safe.
@@ -133,14 +160,23 @@ impl Inlet {
         }
     }
 
-    /// Bytes of a block, as many as were read and at most so many.
-    pub(crate) fn take_bytes(&mut self, at_most: usize) -> Bytes {
-        self.decoder.take_bytes(at_most)
+    /// Moves bytes of a block behind those of it that are there, until there are `length` of them
+    /// or no more was read.
+    pub(crate) fn take_bytes(&mut self, data: &mut Vec<u8>, length: usize) {
+        data.extend_from_slice(&self.decoder.take_bytes(length - data.len()));
+        while data.len() < length
+            && let Some(chunk) = self.chunks.front_mut()
+        {
+            let count = chunk.len().min(length - data.len());
+            data.extend_from_slice(&chunk[..count]);
+            chunk.advance(count);
+            self.drop_empty();
+        }
     }
-}
 
-fn encode(frame: &ResourceFrame) -> Bytes {
-    let mut bytes = BytesMut::new();
-    frame.encode(&mut bytes);
-    bytes.freeze()
+    fn drop_empty(&mut self) {
+        while self.chunks.front().is_some_and(Bytes::is_empty) {
+            self.chunks.pop_front();
+        }
+    }
 }

@@ -12,21 +12,25 @@ use std::{
 
 use multipeer_proto::PeerId;
 use multipeer_proto::resource::{
-    Block, BlockHash, Entry, FailureReason, Offer, Paused, ReceiveLimits, ReceiveStep, Receiving,
-    RefusalReason, ResourceFrame, TransferFailure,
+    Block, BlockHasher, Entry, FailureReason, Offer, Paused, ReceiveLimits, ReceiveStep, Received,
+    Receiving, RefusalReason, ResourceFrame, TransferFailure,
 };
 use tokio::{
     sync::mpsc,
-    task::JoinHandle,
     time::{Instant, timeout_at},
 };
 
 use super::{
-    channel::{Channel, Interrupted},
+    channel::{Channel, Inlet, Interrupted},
+    disk::{Disk, Job, Prepared},
     send::cancelled,
     store::{Store, Target},
     transfer::{Reporter, TransferError, TransferReport, TransferState},
 };
+
+/// Bytes that are hashed at once: many enough for BLAKE3 to use all of the processor, and few enough
+/// not to hold up others.
+const HASHED_BYTES: usize = 64 * 1024;
 
 /// A stream that carries an offer.
 pub(crate) struct Offered {
@@ -67,26 +71,45 @@ impl From<TransferFailure> for Ended {
     }
 }
 
-/// What the disk is busy with.
-type Working = JoinHandle<(Store, Result<Worked, TransferFailure>)>;
-
-enum Worked {
-    Prepared(Vec<(usize, Vec<BlockHash>)>),
-    Written(BlockHash),
-    Finished,
-}
-
 /// One stream, and what is done on it.
 struct Attempt {
     receiving: Receiving,
     channel: Channel,
-    /// Not here while the disk is busy.
-    store: Option<Store>,
-    working: Option<Working>,
+    disk: Disk,
+    /// Nothing goes on before the disk has answered.
+    waits_for_disk: bool,
     /// A block whose bytes come.
-    block: Option<(Block, Vec<u8>)>,
+    coming: Option<Coming>,
     complete: bool,
     received_bytes: u64,
+}
+
+/// A block, as far as it has come.
+struct Coming {
+    block: Block,
+    data: Vec<u8>,
+    hasher: BlockHasher,
+    hashed: usize,
+}
+
+impl Coming {
+    fn new(block: Block, block_bytes: u64) -> Self {
+        let capacity = usize::try_from(block.bytes).unwrap_or(0);
+        let hasher = BlockHasher::new(block.index, block_bytes);
+        Self { block, data: Vec::with_capacity(capacity), hasher, hashed: 0 }
+    }
+
+    /// Takes what there is of it. Whether that was all.
+    fn take(&mut self, inlet: &mut Inlet) -> bool {
+        let length = usize::try_from(self.block.bytes).unwrap_or(usize::MAX);
+        inlet.take_bytes(&mut self.data, length);
+        let complete = self.data.len() == length;
+        if complete || self.data.len() - self.hashed >= HASHED_BYTES {
+            self.hasher.update(&self.data[self.hashed..]);
+            self.hashed = self.data.len();
+        }
+        complete
+    }
 }
 
 impl Incoming {
@@ -95,7 +118,7 @@ impl Incoming {
         first: Option<Box<Offered>>,
         reporter: &mut Reporter,
     ) -> Result<TransferReport, TransferError> {
-        let (mut next, mut transmitted_bytes, mut done) = (first, 0, 0);
+        let (mut next, mut transmitted_bytes, mut done) = (first, 0, Received::default());
         let mut deadline = Instant::now() + self.resume_timeout;
         loop {
             let Some(offered) = next.take() else {
@@ -118,7 +141,11 @@ impl Incoming {
             let before = done;
             match self.attempt(offered, reporter, &mut transmitted_bytes, &mut done).await {
                 Ok(path) => {
-                    return Ok(TransferReport { path: Some(path), bytes: done, transmitted_bytes });
+                    return Ok(TransferReport {
+                        path: Some(path),
+                        bytes: done.bytes,
+                        transmitted_bytes,
+                    });
                 }
                 Err(Ended::Failed(failure)) => return Err(failure.into()),
                 Err(Ended::Replaced(offered)) => next = Some(offered),
@@ -143,7 +170,7 @@ impl Incoming {
         offered: Box<Offered>,
         reporter: &mut Reporter,
         transmitted: &mut u64,
-        done: &mut u64,
+        done: &mut Received,
     ) -> Result<PathBuf, Ended> {
         let Offered { channel, offer } = *offered;
         let mut receiving = match Receiving::new(offer.clone(), self.limits) {
@@ -168,51 +195,51 @@ impl Incoming {
         let mut attempt = Attempt {
             receiving,
             channel,
-            store: Some(store),
-            working: None,
-            block: None,
+            disk: Disk::new(store),
+            waits_for_disk: false,
+            coming: None,
             complete: false,
             received_bytes: 0,
         };
         let result = attempt.run(self, reporter, done).await;
         *transmitted += attempt.received_bytes;
-        if let Some(working) = attempt.working.take()
-            && let Ok((store, _)) = working.await
-        {
-            attempt.store = Some(store);
-        }
+        let Attempt { receiving, channel, disk, .. } = attempt;
+        let store = disk.into_store().await;
         match result {
-            Ok(()) => self.complete(attempt).await,
+            Ok(()) => complete(receiving, channel, store.ok_or(Interrupted)?).await,
             Err(Ended::Failed(failure)) => {
                 // What may be resumed later is kept; what failed is not left lying about.
                 if failure.reason != FailureReason::Over
-                    && let Some(store) = attempt.store.take()
+                    && let Some(store) = store
                 {
                     _ = tokio::task::spawn_blocking(move || store.discard()).await;
                 }
                 let last = (!failure.by_peer).then(|| failure.to_frame());
-                attempt.channel.close(last).await;
+                channel.close(last).await;
                 Err(failure.into())
             }
             Err(ended) => Err(ended),
         }
     }
+}
 
-    /// Everything has come and is verified.
-    async fn complete(&self, mut attempt: Attempt) -> Result<PathBuf, Ended> {
-        let store = attempt.store.take().ok_or(Interrupted)?;
-        let entries = attempt.receiving.entries().to_vec();
-        let completed = tokio::task::spawn_blocking(move || store.complete(&entries)).await;
-        match completed.map_err(|_| Interrupted)? {
-            Ok(path) => {
-                attempt.receiving.handle_completed();
-                attempt.channel.close(Some(ResourceFrame::Done)).await;
-                Ok(path)
-            }
-            Err(failure) => {
-                attempt.channel.close(Some(failure.to_frame())).await;
-                Err(failure.into())
-            }
+/// Everything has come and is verified.
+async fn complete(
+    mut receiving: Receiving,
+    channel: Channel,
+    store: Store,
+) -> Result<PathBuf, Ended> {
+    let entries = receiving.entries().to_vec();
+    let completed = tokio::task::spawn_blocking(move || store.complete(&entries)).await;
+    match completed.map_err(|_| Interrupted)? {
+        Ok(path) => {
+            receiving.handle_completed();
+            channel.close(Some(ResourceFrame::Done)).await;
+            Ok(path)
+        }
+        Err(failure) => {
+            channel.close(Some(failure.to_frame())).await;
+            Err(failure.into())
         }
     }
 }
@@ -223,7 +250,7 @@ impl Attempt {
         &mut self,
         incoming: &mut Incoming,
         reporter: &mut Reporter,
-        done: &mut u64,
+        done: &mut Received,
     ) -> Result<(), Ended> {
         let mut control = reporter.control.clone();
         let mut paused = false;
@@ -236,22 +263,20 @@ impl Attempt {
                 paused = wish.paused;
                 self.channel.outlet.push(&ResourceFrame::Paused(Paused { paused }));
             }
-            let advanced = self.advance(paused)?;
-            *done = (*done).max(self.receiving.verified_bytes());
+            while self.advance()? {}
+            self.disk.start();
+            *done = (*done).max(self.receiving.received());
             reporter.report(self.state(paused), *done);
-            if self.complete && !self.channel.outlet.is_waiting() {
+            if self.complete && self.disk.is_idle() && !self.channel.outlet.is_waiting() {
                 return Ok(());
-            }
-            if advanced {
-                continue;
             }
             let Channel { outlet, inlet, .. } = &mut self.channel;
             let waiting = outlet.is_waiting();
-            let reads = self.working.is_none() && !paused && !self.complete;
+            let reads = !self.waits_for_disk && self.disk.has_room() && !self.complete;
             tokio::select! {
                 more = inlet.read_more(), if reads => more?,
                 written = outlet.write_one(), if waiting => written?,
-                worked = join(&mut self.working) => self.handle(worked)?,
+                worked = self.disk.finished() => self.handle(worked??),
                 stream = incoming.streams.recv() => {
                     return Err(stream.map_or(Ended::Interrupted, Ended::Replaced));
                 }
@@ -261,32 +286,27 @@ impl Attempt {
     }
 
     /// Does what can be done without waiting. Whether that was anything.
-    fn advance(&mut self, paused: bool) -> Result<bool, TransferFailure> {
-        if self.working.is_some() || self.complete {
+    ///
+    /// A pause is the sender's to keep: what was under way is still taken, and its last words are
+    /// heard.
+    fn advance(&mut self) -> Result<bool, TransferFailure> {
+        if self.waits_for_disk || self.complete || !self.disk.has_room() {
             return Ok(false);
         }
-        if let Some((block, data)) = &mut self.block {
-            if paused {
+        if let Some(coming) = &mut self.coming {
+            if !coming.take(&mut self.channel.inlet) {
                 return Ok(false);
             }
-            let length = usize::try_from(block.bytes).unwrap_or(usize::MAX);
-            let bytes = self.channel.inlet.take_bytes(length - data.len());
-            data.extend_from_slice(&bytes);
-            if data.len() < length {
-                return Ok(false);
-            }
-            if let Some((block, data)) = self.block.take() {
+            if let Some(Coming { block, data, hasher, .. }) = self.coming.take() {
                 self.received_bytes += block.bytes;
-                self.work(move |store| store.write(&block, &data).map(Worked::Written));
+                self.receiving.handle_block(&hasher.finish())?;
+                self.disk.push(Job::Write { block, data });
             }
             return Ok(true);
         }
         if let Some(step) = self.receiving.poll() {
             self.step(step);
             return Ok(true);
-        }
-        if paused {
-            return Ok(false);
         }
         let Some(frame) = self.channel.inlet.poll_frame()? else { return Ok(false) };
         self.receiving.handle(frame)?;
@@ -297,55 +317,29 @@ impl Attempt {
         match step {
             ReceiveStep::Frame(frame) => self.channel.outlet.push(&frame),
             ReceiveStep::Prepare => {
-                let entries = self.receiving.entries().to_vec();
-                self.work(move |store| store.prepare(&entries).map(Worked::Prepared));
+                self.disk.push(Job::Prepare(self.receiving.entries().to_vec()));
+                self.waits_for_disk = true;
             }
             ReceiveStep::ReadBlock(block) => {
-                let capacity = usize::try_from(block.bytes).unwrap_or(0);
-                self.block = Some((block, Vec::with_capacity(capacity)));
+                let block_bytes = self.receiving.offer().block_bytes;
+                self.coming = Some(Coming::new(block, block_bytes));
             }
             ReceiveStep::FinishFile { entry, size } => {
                 let described: Entry = self.receiving.entries()[entry].clone();
-                self.work(move |store| {
-                    store.finish_file(entry, &described, size).map(|()| Worked::Finished)
-                });
+                self.disk.push(Job::FinishFile { entry, described, size });
             }
             ReceiveStep::Complete => self.complete = true,
         }
     }
 
-    /// Gives the disk something to do.
-    fn work(
-        &mut self,
-        work: impl FnOnce(&mut Store) -> Result<Worked, TransferFailure> + Send + 'static,
-    ) {
-        if let Some(mut store) = self.store.take() {
-            self.working = Some(tokio::task::spawn_blocking(move || {
-                let worked = work(&mut store);
-                (store, worked)
-            }));
-        }
-    }
-
-    fn handle(
-        &mut self,
-        worked: Option<(Store, Result<Worked, TransferFailure>)>,
-    ) -> Result<(), Ended> {
-        self.working = None;
-        // A runtime that shuts down gives up what it is doing.
-        let (store, worked) = worked.ok_or(Interrupted)?;
-        self.store = Some(store);
-        match worked? {
-            Worked::Prepared(existing) => {
-                for (entry, blocks) in existing {
-                    self.receiving.handle_existing(entry, blocks);
-                }
-                self.receiving.handle_prepared();
+    fn handle(&mut self, prepared: Option<Prepared>) {
+        if let Some(existing) = prepared {
+            self.waits_for_disk = false;
+            for (entry, blocks) in existing {
+                self.receiving.handle_existing(entry, blocks);
             }
-            Worked::Written(hash) => self.receiving.handle_block(&hash)?,
-            Worked::Finished => {}
+            self.receiving.handle_prepared();
         }
-        Ok(())
     }
 
     fn state(&self, paused: bool) -> TransferState {
@@ -354,13 +348,5 @@ impl Attempt {
         } else {
             TransferState::Active
         }
-    }
-}
-
-/// Waits for what the disk is busy with; for ever when it is not.
-async fn join(working: &mut Option<Working>) -> Option<(Store, Result<Worked, TransferFailure>)> {
-    match working {
-        Some(working) => working.await.ok(),
-        None => std::future::pending().await,
     }
 }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt};
 use multipeer_proto::resource::{
-    BlockHash, Entry, Offer, Paused, ResourceFrame, SendStep, Sending, TransferFailure,
+    Entry, Offer, Paused, Received, ResourceFrame, SendStep, Sending, TransferFailure,
 };
 use multipeer_proto::stream::RESOURCE_STREAM;
 use tokio::{
@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use super::{
-    blocks::Follower,
+    blocks::{Follower, Known},
     channel::{Channel, Interrupted},
     transfer::{Control, Reporter, TransferError, TransferReport, TransferState},
 };
@@ -58,7 +58,7 @@ type Reading = BoxFuture<'static, Result<Step, TransferFailure>>;
 
 /// What was read.
 enum Step {
-    Hash(Option<BlockHash>),
+    Hash(Known),
     Data { frame: ResourceFrame, data: Bytes },
 }
 
@@ -76,7 +76,7 @@ impl Outgoing {
         reporter: &mut Reporter,
     ) -> Result<TransferReport, TransferError> {
         let mut transmitted_bytes = 0;
-        let mut done = 0;
+        let mut done = Received::default();
         let mut deadline = Instant::now() + self.resume_timeout;
         loop {
             let before = done;
@@ -105,7 +105,7 @@ impl Outgoing {
         reporter: &mut Reporter,
         deadline: Instant,
         transmitted: &mut u64,
-        done: &mut u64,
+        done: &mut Received,
     ) -> Result<u64, Ended> {
         let mut control = reporter.control.clone();
         let open = async {
@@ -132,7 +132,7 @@ impl Outgoing {
         match result {
             Ok(()) => {
                 attempt.channel.close(None).await;
-                Ok(attempt.sending.received_bytes())
+                Ok(attempt.sending.received().bytes)
             }
             Err(Ended::Failed(error)) => {
                 let last = match &error {
@@ -148,7 +148,7 @@ impl Outgoing {
 }
 
 impl Attempt<'_> {
-    async fn run(&mut self, reporter: &mut Reporter, done: &mut u64) -> Result<(), Ended> {
+    async fn run(&mut self, reporter: &mut Reporter, done: &mut Received) -> Result<(), Ended> {
         let mut control = reporter.control.clone();
         let mut paused = false;
         loop {
@@ -161,11 +161,13 @@ impl Attempt<'_> {
                 self.channel.outlet.push(&ResourceFrame::Paused(Paused { paused }));
             }
             let held = paused || self.sending.is_paused_by_peer();
-            if !held && !self.channel.outlet.is_waiting() && self.reading.is_none() {
-                self.step();
-            }
+            while !held
+                && self.channel.outlet.has_room()
+                && self.reading.is_none()
+                && self.step()?
+            {}
             // What a former stream brought over is told anew on this one.
-            *done = (*done).max(self.sending.received_bytes());
+            *done = (*done).max(self.sending.received());
             reporter.report(self.state(held), *done);
             if let Some((reason, text)) = self.sending.refusal().cloned() {
                 return Err(Ended::Failed(TransferError::Refused { reason, text }));
@@ -189,32 +191,42 @@ impl Attempt<'_> {
         }
     }
 
-    /// Begins what comes next, unless the receiver is waited for.
-    fn step(&mut self) {
+    /// Does what comes next, or begins with it. False when the receiver is waited for.
+    fn step(&mut self) -> Result<bool, TransferFailure> {
         let follower = self.outgoing.follower.clone();
         match self.sending.poll() {
             Some(SendStep::Frame(frame)) => self.channel.outlet.push(&frame),
             Some(SendStep::Read { entry, index }) => {
-                let hash = async move { follower.hash(entry, index).await.map(Step::Hash) };
-                self.reading = Some(hash.boxed());
+                if let Some(known) = follower.known(entry, index) {
+                    self.handle(Ok(Step::Hash(known)))?;
+                } else {
+                    let hash = async move { follower.hash(entry, index).await.map(Step::Hash) };
+                    self.reading = Some(hash.boxed());
+                }
             }
             Some(SendStep::Block(block)) => {
-                let data = async move {
-                    let entry = usize::try_from(block.entry).unwrap_or(usize::MAX);
-                    let data = follower.data(entry, block.index).await?;
-                    Ok(Step::Data { frame: ResourceFrame::Block(block), data })
-                };
-                self.reading = Some(data.boxed());
+                let entry = usize::try_from(block.entry).unwrap_or(usize::MAX);
+                let frame = ResourceFrame::Block(block);
+                if let Some(data) = follower.kept(entry, block.index) {
+                    self.handle(Ok(Step::Data { frame, data }))?;
+                } else {
+                    let data = async move {
+                        let data = follower.data(entry, block.index).await?;
+                        Ok(Step::Data { frame, data })
+                    };
+                    self.reading = Some(data.boxed());
+                }
             }
-            None => {}
+            None => return Ok(false),
         }
+        Ok(true)
     }
 
     fn handle(&mut self, step: Result<Step, TransferFailure>) -> Result<(), TransferFailure> {
         self.reading = None;
         match step? {
-            Step::Hash(Some(hash)) => self.sending.handle_block(&hash),
-            Step::Hash(None) => self.sending.handle_end_of_file(),
+            Step::Hash(Known::Block(hash)) => self.sending.handle_block(&hash),
+            Step::Hash(Known::End) => self.sending.handle_end_of_file(),
             Step::Data { frame, data } => {
                 self.channel.outlet.push(&frame);
                 self.channel.outlet.push_bytes(data);

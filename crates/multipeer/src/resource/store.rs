@@ -16,6 +16,8 @@ use multipeer_proto::{
     },
 };
 
+use super::sync::{Flusher, sync_all};
+
 /// Bytes of the name that a temporary name keeps.
 const KEPT_NAME_BYTES: usize = 160;
 /// Numbered names that are tried for a target that exists.
@@ -44,6 +46,7 @@ pub(crate) struct Store {
     /// Where each entry is within the staging folder.
     paths: Vec<PathBuf>,
     open: Option<(usize, File)>,
+    flusher: Flusher,
 }
 
 pub(crate) fn failure(reason: FailureReason, path: &Path, error: &io::Error) -> TransferFailure {
@@ -77,6 +80,7 @@ impl Store {
                     lock,
                     paths: Vec::new(),
                     open: None,
+                    flusher: Flusher::default(),
                 });
             }
         }
@@ -137,17 +141,8 @@ impl Store {
         }
     }
 
-    /// Hashes a block, and writes it if it is what was announced.
-    pub(crate) fn write(
-        &mut self,
-        block: &Block,
-        data: &[u8],
-    ) -> Result<BlockHash, TransferFailure> {
-        let hash = hash_block(block.index, self.block_bytes, data);
-        if hash.subtree != block.hash {
-            // The caller finds that out, and says so.
-            return Ok(hash);
-        }
+    /// Writes a block that is verified.
+    pub(crate) fn write(&mut self, block: &Block, data: &[u8]) -> Result<(), TransferFailure> {
         let entry = usize::try_from(block.entry).unwrap_or(usize::MAX);
         let path = self.path(entry)?;
         let start = block.index * self.block_bytes;
@@ -157,7 +152,10 @@ impl Store {
             file.write_all(data)
         };
         write().map_err(|error| unwritable(&path, &error))?;
-        Ok(hash)
+        if let Some((_, file)) = &self.open {
+            self.flusher.written(file, data.len());
+        }
+        Ok(())
     }
 
     fn path(&self, entry: usize) -> Result<PathBuf, TransferFailure> {
@@ -177,7 +175,7 @@ impl Store {
         Ok(&mut self.open.insert(open).1)
     }
 
-    /// A file is whole.
+    /// A file is whole. It is synced with the others.
     pub(crate) fn finish_file(
         &mut self,
         number: usize,
@@ -191,10 +189,10 @@ impl Store {
             if entry.executable {
                 make_executable(file)?;
             }
-            if let Some(modified) = time(entry.modified_millis) {
-                file.set_modified(modified)?;
+            match time(entry.modified_millis) {
+                Some(modified) => file.set_modified(modified),
+                None => Ok(()),
             }
-            file.sync_all()
         };
         finish().map_err(|error| unwritable(&path, &error))?;
         self.open = None;
@@ -205,6 +203,14 @@ impl Store {
     pub(crate) fn complete(mut self, entries: &[Entry]) -> Result<PathBuf, TransferFailure> {
         self.open = None;
         let staging = self.staging.clone();
+        let synced = if self.kind == ResourceKind::Folder {
+            let files = entries.iter().zip(&self.paths);
+            let files = files.filter(|(entry, _)| entry.kind == EntryKind::File);
+            sync_all(&self.lock, files.map(|(_, path)| path))
+        } else {
+            self.lock.sync_all()
+        };
+        synced.map_err(|error| unwritable(&staging, &error))?;
         if self.kind == ResourceKind::Folder {
             self.remove_strangers().map_err(|error| unwritable(&staging, &error))?;
             // Links last, so that nothing is ever written through one; folders' times after all

@@ -7,7 +7,9 @@ use std::{
 };
 
 use multipeer_proto::PeerId;
-use multipeer_proto::resource::{FailureReason, RefusalReason, TransferFailure, TransferId};
+use multipeer_proto::resource::{
+    FailureReason, Received, RefusalReason, TransferFailure, TransferId,
+};
 use tokio::sync::watch;
 
 use crate::peer::Peer;
@@ -86,6 +88,8 @@ pub struct Progress {
     pub done: u64,
     /// Bytes in all, if that is known.
     pub total: Option<u64>,
+    /// Files that the receiver has whole and verified. Folders and links are not counted.
+    pub files: u64,
     /// Bytes a second, over the last two seconds.
     pub rate: f64,
 }
@@ -237,7 +241,8 @@ impl Reporter {
         direction: TransferDirection,
         total: Option<u64>,
     ) -> (Self, Transfer) {
-        let progress = Progress { state: TransferState::Offered, done: 0, total, rate: 0.0 };
+        let progress =
+            Progress { state: TransferState::Offered, done: 0, total, files: 0, rate: 0.0 };
         let (status, watched) = watch::channel(Status { progress, outcome: None });
         let (control, controlled) = watch::channel(Control::default());
         let last_report = Instant::now();
@@ -247,10 +252,13 @@ impl Reporter {
     }
 
     /// Reports how far it is, unless that was done just now.
-    pub(crate) fn report(&mut self, state: TransferState, done: u64) {
-        let now = Instant::now();
-        let same_state = self.status.borrow().progress.state == state;
-        if same_state && now - self.last_report < REPORT_EVERY {
+    pub(crate) fn report(&mut self, state: TransferState, received: Received) {
+        let (now, done) = (Instant::now(), received.bytes);
+        let nothing_new = {
+            let before = &self.status.borrow().progress;
+            before.state == state && (before.done > 0 || done == 0)
+        };
+        if nothing_new && now - self.last_report < REPORT_EVERY {
             return;
         }
         self.last_report = now;
@@ -262,7 +270,8 @@ impl Reporter {
         #[allow(clippy::cast_precision_loss)] // An average.
         let rate = done.saturating_sub(before) as f64 / (now - since).as_secs_f64().max(0.001);
         self.status.send_modify(|status| {
-            status.progress = Progress { state, done, total: status.progress.total, rate };
+            let total = status.progress.total;
+            status.progress = Progress { state, done, total, files: received.files, rate };
         });
     }
 
