@@ -33,6 +33,8 @@ pub(crate) enum Command {
     Receive(Receive),
     /// Join standard input and output to a peer's
     Cat(Cat),
+    /// Measure speed, over the loopback interface, beside that of the transport alone
+    Bench(Bench),
     /// Show the id of this device, and keep it in a file
     Id,
 }
@@ -163,6 +165,33 @@ pub(crate) struct Cat {
     /// Seconds to wait for the peer
     #[arg(long, default_value_t = 60)]
     pub(crate) wait: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Bench {
+    /// Mebibytes that each turn of a bulk measurement moves
+    #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(1..=65536))]
+    pub(crate) size: u64,
+
+    /// Files in the folder that is sent
+    #[arg(long, value_name = "COUNT", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub(crate) files: u64,
+
+    /// Turns that each side takes; medians are shown
+    #[arg(long, value_name = "COUNT", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub(crate) turns: u16,
+
+    /// Where the files are written [default: the system's folder for temporary files]
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) dir: Option<PathBuf>,
+
+    /// Measure only what has this in its name (repeatable)
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) only: Vec<String>,
+
+    /// Be the other side, in a process of its own
+    #[arg(long, hide = true, value_name = "SERVICE", requires = "dir")]
+    pub(crate) serve: Option<String>,
 }
 
 impl Common {

@@ -1,10 +1,12 @@
 //! The commands, one file each.
 
+mod bench;
 mod browse;
 mod cat;
 mod chat;
 mod demo;
 mod id;
+mod loopback;
 mod peers;
 mod percentiles;
 mod ping;
@@ -27,6 +29,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Send(options) => send::run(&common, &options).await,
         Command::Receive(options) => receive::run(&common, &options).await,
         Command::Cat(options) => cat::run(&common, &options).await,
+        Command::Bench(options) => bench::run(&common, &options).await,
         Command::Id => id::run(&common),
     }
 }

@@ -89,3 +89,25 @@ fn wrong_input_is_answered_with_the_rule_and_the_value() {
     assert_eq!(error["event"], "error");
     assert!(error["message"].as_str().unwrap().contains("must not be empty"));
 }
+
+#[test]
+fn bench_measures_everything_beside_raw_iroh() {
+    let arguments = ["bench", "--json", "--turns", "1", "--size", "4", "--files", "50"];
+    let output = multipeer(&arguments);
+    let shown = text(&output.stdout);
+    assert!(output.status.success(), "{shown}{}", text(&output.stderr));
+    let rows: Vec<Value> = shown.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let named = |what: &str| {
+        let row = rows.iter().find(|row| row["what"].as_str().unwrap().starts_with(what));
+        row.unwrap_or_else(|| panic!("{what} is not in {shown}"))
+    };
+    for what in ["round trip", "messages, 64", "messages, 1024", "messages, 65536", "stream, bulk"] {
+        let row = named(what);
+        assert_eq!((&row["event"], &row["beside_name"]), (&"measured".into(), &"raw iroh".into()));
+        assert!(row["multipeer"].as_f64().unwrap() > 0.0, "{row}");
+        assert!(row["ratio"].as_f64().unwrap() > 0.0, "{row}");
+    }
+    assert!(named("file to file, 4 MiB")["multipeer"].as_f64().unwrap() > 0.0);
+    assert!(named("50 files of 4 KiB")["multipeer"].as_f64().unwrap() > 0.0);
+    assert!(named("first verified bytes")["multipeer"].as_f64().unwrap() < 5.0);
+}

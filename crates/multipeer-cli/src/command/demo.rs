@@ -7,7 +7,7 @@ use multipeer::{Event, Events, PingMode, Session, SessionBuilder};
 use serde_json::json;
 use tokio::time::timeout;
 
-use super::percentiles::Percentiles;
+use super::{loopback::LOOPBACK, percentiles::Percentiles};
 use crate::{
     cli::Common,
     failure::Failure,
@@ -19,14 +19,6 @@ const NAMES: [&str; 3] = ["Alice", "Bob", "Carol"];
 const PATIENCE: Duration = Duration::from_secs(12);
 /// Round trips to measure.
 const PINGS: usize = 1000;
-/// What the loopback interface is called, by operating system.
-const LOOPBACK: &str = if cfg!(any(target_vendor = "apple", target_os = "freebsd")) {
-    "lo0"
-} else if cfg!(windows) {
-    "Loopback Pseudo-Interface 1"
-} else {
-    "lo"
-};
 
 struct Host {
     session: Session,

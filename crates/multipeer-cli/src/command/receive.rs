@@ -1,10 +1,13 @@
 //! `multipeer receive`: takes what peers send.
 
-use std::io::{BufRead, IsTerminal};
+use std::{
+    io::{BufRead, IsTerminal},
+    sync::Arc,
+};
 
 use multipeer::{Event, ResourceOffer};
 use serde_json::json;
-use tokio::task::JoinSet;
+use tokio::{sync::Mutex, task::JoinSet};
 
 use super::transfers::{Display, follow};
 use crate::{
@@ -18,6 +21,8 @@ pub(crate) async fn run(common: &Common, options: &Receive) -> Result<(), Failur
     let mut events = session.events();
     let json = common.json.then(JsonEvents::new);
     let mut running = JoinSet::new();
+    // One question at a time.
+    let turn = Arc::new(Mutex::new(()));
     if !common.json {
         let name = session.name();
         output::line(&format!("waiting as {name} ({}); Ctrl-C ends", session.id().short()));
@@ -29,8 +34,8 @@ pub(crate) async fn run(common: &Common, options: &Receive) -> Result<(), Failur
                     if let Some(json) = &json {
                         json.print_object(object(describe(&offer)));
                     }
-                    let (json, options) = (common.json, options.clone());
-                    running.spawn(async move { take(offer, &options, json).await });
+                    let (json, options, turn) = (common.json, options.clone(), turn.clone());
+                    running.spawn(async move { take(offer, &options, json, &turn).await });
                 }
                 Some(event) => if let Some(json) = &json { json.print(&event) },
                 None => break Ok(()),
@@ -64,8 +69,13 @@ fn describe(offer: &ResourceOffer) -> serde_json::Value {
 }
 
 /// Whether it was taken.
-async fn take(offer: ResourceOffer, options: &Receive, json: bool) -> Result<bool, Failure> {
-    if !options.yes && !ask(&offer, json).await {
+async fn take(
+    offer: ResourceOffer,
+    options: &Receive,
+    json: bool,
+    turn: &Mutex<()>,
+) -> Result<bool, Failure> {
+    if !options.yes && !ask(&offer, json, turn).await {
         offer.decline("declined");
         return Ok(false);
     }
@@ -75,11 +85,12 @@ async fn take(offer: ResourceOffer, options: &Receive, json: bool) -> Result<boo
 }
 
 /// Asks the person, if there is one.
-async fn ask(offer: &ResourceOffer, json: bool) -> bool {
+async fn ask(offer: &ResourceOffer, json: bool, turn: &Mutex<()>) -> bool {
     if json || !std::io::stdin().is_terminal() {
         output::failure(&Failure::Check("declined an offer: --yes takes all".to_owned()), json);
         return false;
     }
+    let _turn = turn.lock().await;
     let size = offer.size().map_or_else(String::new, |size| format!(", {size} bytes"));
     let what = format!("{} from {}{size}", printable(offer.name()), offer.from());
     let answer = tokio::task::spawn_blocking(move || {

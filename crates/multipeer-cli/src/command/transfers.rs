@@ -62,7 +62,7 @@ pub(crate) async fn follow(transfer: &mut Transfer, display: &Display) -> Result
         }
         if let (Some(bar), Some((_, total))) = (&bar, &display.bars) {
             bar.set_position(progress.done);
-            bar.set_message(word(progress.state));
+            bar.set_message(message(&progress));
             if let Some(total) = total {
                 total.inc(progress.done.saturating_sub(shown));
             }
@@ -101,12 +101,14 @@ pub(crate) async fn follow(transfer: &mut Transfer, display: &Display) -> Result
     Ok(())
 }
 
-fn word(state: TransferState) -> &'static str {
-    match state {
-        TransferState::Offered => "waits for an answer",
-        TransferState::Paused => "paused",
-        TransferState::Interrupted => "waits for the peer",
-        _ => "",
+/// What stands behind a bar.
+fn message(progress: &Progress) -> String {
+    match progress.state {
+        TransferState::Offered => "waits for an answer".to_owned(),
+        TransferState::Paused => "paused".to_owned(),
+        TransferState::Interrupted => "waits for the peer".to_owned(),
+        _ if progress.files > 1 => format!("{} files", progress.files),
+        _ => String::new(),
     }
 }
 
@@ -118,6 +120,7 @@ fn progress_json(transfer: &Transfer, progress: &Progress) -> Map<String, Value>
         "state": format!("{:?}", progress.state).to_lowercase(),
         "done": progress.done,
         "total": progress.total,
+        "files": progress.files,
         "rate": progress.rate.round(),
         "time_left": progress.time_left().map(|left| left.as_secs_f64().round()),
     }))
