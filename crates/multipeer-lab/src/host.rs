@@ -260,6 +260,23 @@ impl Program {
         self.seen.clone()
     }
 
+    /// Bytes of memory that it has at the moment.
+    ///
+    /// # Panics
+    ///
+    /// When it has ended.
+    pub fn memory(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(path).unwrap_or_default();
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kibibytes =
+            resident.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+        match kibibytes {
+            Some(kibibytes) => kibibytes * 1024,
+            None => panic!("the program has ended: {}", self.seen.join("\n")),
+        }
+    }
+
     /// Kills it without a word.
     pub fn kill(&mut self) {
         _ = self.child.kill();

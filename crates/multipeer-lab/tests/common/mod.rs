@@ -3,6 +3,8 @@
 // Each test file uses a part of it; clippy takes a helper for something else than a test.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::panic)]
 
+pub mod transfers;
+
 use std::{path::PathBuf, time::Duration};
 
 use multipeer_lab::{Host, Program};
