@@ -171,7 +171,7 @@ async fn a_stream_with_a_higher_priority_goes_first() {
     let mut low = alice.session.open_one_way_stream(bob.id(), "low").await.unwrap();
     let mut high = alice.session.open_one_way_stream(bob.id(), "high").await.unwrap();
     high.set_priority(1);
-    let bytes = Bytes::from(vec![0; 1_500_000]);
+    let bytes = Bytes::from(vec![0; 1_200_000]);
     low.write_bytes(bytes.clone()).await.unwrap();
     high.write_bytes(bytes).await.unwrap();
     let (done, mut order) = tokio::sync::mpsc::unbounded_channel();

@@ -366,7 +366,7 @@ fn any_frame() -> impl Strategy<Value = ResourceFrame> {
         }),
         prop::collection::vec("[a-c]{1,2}", 1..4).prop_map(|names| {
             let entries = names.iter().map(|name| file(name, Some(u64::MAX))).collect();
-            ResourceFrame::Entries(frame::Entries { entries })
+            ResourceFrame::Entries(Entries { entries })
         }),
     ]
 }
@@ -375,7 +375,7 @@ fn any_frame() -> impl Strategy<Value = ResourceFrame> {
 fn listed(offer: Offer, entries: Vec<Entry>) -> Result<(), TransferFailure> {
     let mut receiving = Receiving::new(offer, ReceiveLimits::default()).unwrap();
     receiving.accept();
-    receiving.handle(ResourceFrame::Entries(frame::Entries { entries }))?;
+    receiving.handle(ResourceFrame::Entries(Entries { entries }))?;
     receiving.handle(ResourceFrame::EntriesEnd)
 }
 
