@@ -7,11 +7,18 @@ use libfuzzer_sys::fuzz_target;
 use multipeer_proto::{
     Command, Config, Direction, DisplayName, FrameDecoder, Input, LinkId, Output, PeerId,
     ServiceType, Session, Timestamp,
+    trust::{Admission, LinkKeys},
 };
 
-fn config() -> Config {
+/// One session that takes everyone, and one that asks for a passcode, which nobody here has.
+fn config(closed: bool) -> Config {
     let service = ServiceType::new("fuzz").unwrap();
-    Config::new(PeerId::from_bytes([7; 32]), service, DisplayName::new("Fuzz").unwrap(), 1)
+    let name = DisplayName::new("Fuzz").unwrap();
+    let mut config = Config::new(PeerId::from_bytes([7; 32]), service, name, 1);
+    if closed {
+        config.admission = Admission::passcode("481-516");
+    }
+    config
 }
 
 /// Two strangers say whatever comes out of `data`: a byte tells who, and how long it takes.
@@ -31,13 +38,18 @@ fn frames_of(data: &[u8]) -> Vec<(u8, multipeer_proto::Frame)> {
 }
 
 fuzz_target!(|data: &[u8]| {
-    let mut session = Session::new(config());
+    let closed = data.len() % 2 == 1;
+    let mut session = Session::new(config(closed));
     let mut now = Timestamp::ZERO;
     session.handle(now, Input::Command(Command::StartLooking));
     for (number, byte) in [(1, 1), (2, 9)] {
         let (link, peer) = (LinkId(number), PeerId::from_bytes([byte; 32]));
-        let direction = Direction::Accepted;
-        session.handle(now, Input::LinkUp { link, peer, direction, remote: None });
+        let direction = match byte {
+            1 => Direction::Accepted,
+            _ => Direction::Dialled { attempt: 1 },
+        };
+        let keys = LinkKeys::new([byte; 32], [8; 32]);
+        session.handle(now, Input::LinkUp { link, peer, direction, remote: None, keys });
     }
     let mut connected = std::collections::BTreeSet::new();
     for (head, frame) in frames_of(data) {
@@ -49,6 +61,11 @@ fuzz_target!(|data: &[u8]| {
             outputs += 1;
             assert!(outputs < 10_000, "one frame made ten thousand outputs");
             match output {
+                Output::Event(multipeer_proto::Event::Connected(_)) | Output::Attach { .. }
+                    if closed =>
+                {
+                    panic!("a stranger without the passcode is in");
+                }
                 Output::Event(multipeer_proto::Event::Connected(peer)) => {
                     assert!(connected.insert(peer.id), "connected twice");
                 }

@@ -6,7 +6,7 @@
 
 pub(crate) mod codec;
 
-use std::net::SocketAddr;
+use std::{fmt, net::SocketAddr};
 
 use bytes::{Buf, Bytes, BytesMut};
 use minicbor::{Decode, Encode};
@@ -15,6 +15,7 @@ use crate::{
     id::{InvitationId, LinkRef, PeerId},
     limits::MAX_FRAME_BYTES,
     name::{DiscoveryInfo, DisplayName, ServiceType},
+    trust::PROOF_BYTES,
     varint,
 };
 
@@ -50,6 +51,42 @@ pub struct Hello {
     /// Bytes in the largest reliable message that the sender takes.
     #[n(8)]
     pub max_message_bytes: u64,
+    /// The secrets that the sender can prove to have, the one that it would rather use first.
+    #[n(9)]
+    pub exchanges: Vec<ExchangeOffer>,
+}
+
+/// The beginning of a proof that both sides have the same secret.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct ExchangeOffer {
+    /// What kind of secret, as [`Scheme`](crate::trust::Scheme) numbers them. A receiver passes
+    /// over kinds that it does not know.
+    #[n(0)]
+    pub scheme: u8,
+    /// The name of the key; empty for a passcode.
+    #[n(1)]
+    pub name: String,
+    /// The sender's SPAKE2 message.
+    #[n(2)]
+    #[cbor(with = "codec::blob")]
+    pub message: Bytes,
+}
+
+/// Shows that the sender has the secret of the exchange that both hellos have in common.
+#[derive(Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Proof {
+    /// The confirmation of the sender's role.
+    #[n(0)]
+    #[cbor(with = "minicbor::bytes")]
+    pub confirmation: [u8; PROOF_BYTES],
+}
+
+impl fmt::Debug for Proof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Proof(..)")
+    }
 }
 
 /// Asks the receiver into the sender's session.
@@ -272,6 +309,10 @@ pub enum GoodbyeReason {
     #[n(9)]
     #[error("the link is not needed any more")]
     Unneeded,
+    /// The peer has not shown that it may be here.
+    #[n(10)]
+    #[error("not admitted")]
+    NotAdmitted,
 }
 
 impl GoodbyeReason {
@@ -298,6 +339,7 @@ pub enum Frame {
     Ping(Echo),
     Pong(Echo),
     Goodbye(Goodbye),
+    Proof(Proof),
 }
 
 /// What is wrong with bytes that should have been a frame.
@@ -343,6 +385,7 @@ impl Frame {
             Self::Ping(body) => (0x0b, codec::to_cbor(body)),
             Self::Pong(body) => (0x0c, codec::to_cbor(body)),
             Self::Goodbye(body) => (0x0d, codec::to_cbor(body)),
+            Self::Proof(body) => (0x0e, codec::to_cbor(body)),
         };
         out.extend_from_slice(&[kind]);
         varint::write(body.len() as u64, out);
@@ -364,6 +407,7 @@ impl Frame {
             0x0b => codec::from_cbor(body).map(Self::Ping),
             0x0c => codec::from_cbor(body).map(Self::Pong),
             0x0d => codec::from_cbor(body).map(Self::Goodbye),
+            0x0e => codec::from_cbor(body).map(Self::Proof),
             _ => return Err(FrameError::UnknownType { kind }),
         };
         let frame = frame.map_err(|problem| FrameError::Malformed { kind, problem })?;

@@ -42,6 +42,7 @@ mod session;
 pub mod sim;
 pub mod stream;
 mod time;
+pub mod trust;
 mod varint;
 
 pub use announcement::{Announcement, AnnouncementError};

@@ -118,3 +118,25 @@ pub const DIGEST_DELAY: Duration = Duration::from_secs(1);
 pub const DIGEST_INTERVAL: Duration = Duration::from_secs(10);
 /// Time that a session which leaves waits for its messages to be confirmed.
 pub const LEAVE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Passcodes and keys of one session.
+pub const MAX_SECRETS: usize = 8;
+/// Bytes of a passcode, at least: four digits.
+pub const MIN_PASSCODE_BYTES: usize = 4;
+/// Bytes of a passcode, at most.
+pub const MAX_PASSCODE_BYTES: usize = 128;
+/// Bytes of a preshared key, at least.
+pub const MIN_KEY_BYTES: usize = 16;
+/// Bytes of the name of a preshared key.
+pub const MAX_KEY_NAME_BYTES: usize = 63;
+/// Wrong proofs after which a peer is not listened to any more.
+pub const MAX_WRONG_PROOFS: u32 = 3;
+/// Peers of which wrong proofs are remembered.
+pub const MAX_WRONG_PROVERS: usize = 1024;
+/// The first pause after a wrong proof, in which nobody new is listened to; each one more doubles
+/// it, ...
+pub const MIN_PROOF_PAUSE: Duration = Duration::from_millis(250);
+/// ... up to this.
+pub const MAX_PROOF_PAUSE: Duration = Duration::from_secs(10);
+/// Time after which a wrong proof does not count for the pause any more.
+pub const WRONG_PROOF_MEMORY: Duration = Duration::from_secs(600);

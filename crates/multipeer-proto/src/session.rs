@@ -6,6 +6,9 @@ mod io;
 mod links;
 mod members;
 mod nearby;
+mod proving;
+#[cfg(test)]
+mod proving_tests;
 #[cfg(test)]
 mod tests;
 
@@ -22,6 +25,7 @@ use self::{
     links::Link,
     members::{Former, Member},
     nearby::Nearby,
+    proving::WrongProofs,
 };
 use crate::{
     announcement::Announcement,
@@ -30,6 +34,7 @@ use crate::{
     limits::{DIGEST_INTERVAL, LEAVE_TIMEOUT, MAX_ADDRESSES},
     name::DiscoveryInfo,
     time::Timestamp,
+    trust::Verified,
 };
 
 /// The state machine of one peer.
@@ -61,6 +66,7 @@ pub struct Session {
     looking: bool,
     own_addresses: Vec<SocketAddr>,
     digest_at: Option<Timestamp>,
+    wrong_proofs: WrongProofs,
     phase: Phase,
     statistics: Statistics,
 }
@@ -92,6 +98,7 @@ impl Session {
             looking: false,
             own_addresses: Vec::new(),
             digest_at: None,
+            wrong_proofs: WrongProofs::default(),
             phase: Phase::Running,
             statistics: Statistics::default(),
         }
@@ -107,8 +114,8 @@ impl Session {
         }
         match input {
             Input::Command(command) => self.handle_command(now, command),
-            Input::LinkUp { link, peer, direction, remote } => {
-                self.handle_link_up(now, link, peer, direction, remote);
+            Input::LinkUp { link, peer, direction, remote, keys } => {
+                self.handle_link_up(now, link, peer, direction, remote, keys);
             }
             Input::LinkDown { link } => self.handle_link_down(now, link),
             Input::DialFailed { peer, attempt, error } => {
@@ -198,6 +205,12 @@ impl Session {
         self.statistics
     }
 
+    /// How a peer in the session has shown that it may be here.
+    pub fn verified(&self, peer: PeerId) -> Option<&Verified> {
+        let link = self.members.get(&peer)?.attached?;
+        self.links.get(&link)?.verified.as_ref()
+    }
+
     /// The link that carries a peer's messages, as both ends name it.
     pub fn attached_link(&self, peer: PeerId) -> Option<LinkRef> {
         let member = self.members.get(&peer)?;
@@ -205,7 +218,7 @@ impl Session {
     }
 
     /// How many links, members, dials, invitations and nearby peers are kept: all of it bounded.
-    pub fn table_sizes(&self) -> [usize; 7] {
+    pub fn table_sizes(&self) -> [usize; 8] {
         [
             self.links.len(),
             self.gone.len(),
@@ -214,6 +227,7 @@ impl Session {
             self.dials.len(),
             self.outgoing.len() + self.incoming.len(),
             self.nearby.len(),
+            self.wrong_proofs.len(),
         ]
     }
 
@@ -234,6 +248,7 @@ impl Session {
                     self.send(link, Frame::Ping(Echo { token, padding }));
                 }
             }
+            Command::SetAdmission(admission) => self.set_admission(admission),
             Command::Leave => self.leave(now),
         }
     }

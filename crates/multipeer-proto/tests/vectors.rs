@@ -15,8 +15,8 @@ use multipeer_proto::{
     Announcement, DeclineReason, DiscoveryInfo, DisplayName, Frame, FrameDecoder, GoodbyeReason,
     InvitationId, LinkRef, PeerId, ServiceType,
     frame::{
-        Accept, Cancel, Confirm, Decline, Digest, Echo, Goodbye, Hello, Introduce, Invite, Join,
-        MemberRecord, Members,
+        Accept, Cancel, Confirm, Decline, Digest, Echo, ExchangeOffer, Goodbye, Hello, Introduce,
+        Invite, Join, MemberRecord, Members, Proof,
     },
     limits,
     message::{self, Datagram, MessageDecoder},
@@ -26,6 +26,7 @@ use multipeer_proto::{
         ResourceKind, TransferId, TreeHash, hash_block,
     },
     stream::StreamName,
+    trust::{Exchange, LinkKeys, Role, Scheme, Secret},
 };
 use serde_json::{Value, json};
 
@@ -77,6 +78,7 @@ fn hello() -> Hello {
         attempt: 3,
         gone: Some(LinkRef { dialler: peer(0xab), attempt: 2 }),
         max_message_bytes: 16 * 1024 * 1024,
+        exchanges: vec![],
     }
 }
 
@@ -86,7 +88,11 @@ fn frames() -> Vec<(&'static str, Frame)> {
     let context = Bytes::from_static(b"join us");
     let echo = Echo { token: u64::MAX, padding: Bytes::from_static(&[0, 1, 2]) };
     let pairing = Some(LinkRef { dialler: peer(0xab), attempt: 2 });
+    let exchange =
+        ExchangeOffer { scheme: 1, name: "fleet".to_owned(), message: Bytes::from(vec![0x41; 33]) };
     vec![
+        ("hello with an exchange", Frame::Hello(Hello { exchanges: vec![exchange], ..hello() })),
+        ("proof", Frame::Proof(Proof { confirmation: [0xee; 32] })),
         ("hello", Frame::Hello(hello())),
         ("hello of who was dialled", Frame::Hello(Hello { attempt: 0, gone: None, ..hello() })),
         ("invite", Frame::Invite(Invite { invitation, context, timeout_millis: 30_000 })),
@@ -283,6 +289,45 @@ fn resource_frames_are_the_bytes_of_the_vectors() {
         json!({"name": name, "type": bytes[0], "body": body, "bytes": hex(&bytes)})
     });
     check("resource_frames.json", &vectors.collect());
+}
+
+#[test]
+fn proofs_are_the_bytes_of_the_vectors() {
+    let (dialler, acceptor) = (peer(0xab), peer(0xcd));
+    let vectors = [
+        (Scheme::Passcode, "", "481516"),
+        (Scheme::PresharedKey, "fleet 2026", "0123456789abcdef"),
+    ]
+    .map(|(scheme, name, secret)| {
+        let begin = |role, ids, random| {
+            let keys = LinkKeys::new([0xee; 32], [random; 32]);
+            let secret = Secret::new(secret);
+            (Exchange::start(role, ids, (scheme, name, &secret), &keys, 0), keys)
+        };
+        let (ours, our_keys) = begin(Role::Dialler, [dialler, acceptor], 1);
+        let (theirs, their_keys) = begin(Role::Acceptor, [acceptor, dialler], 2);
+        let messages = [ours.message(), theirs.message()].map(<[u8]>::to_vec);
+        let dialler_proofs = ours.finish(&messages[1], &our_keys).unwrap();
+        let acceptor_proofs = theirs.finish(&messages[0], &their_keys).unwrap();
+        let proofs = [dialler_proofs.ours, acceptor_proofs.ours];
+        assert!(dialler_proofs.verify(&proofs[1]) && acceptor_proofs.verify(&proofs[0]));
+        json!({
+            "name": format!("{scheme:?} {name}"),
+            "scheme": scheme as u8,
+            "key": name,
+            "secret": secret,
+            "dialler": dialler.to_string(),
+            "acceptor": acceptor.to_string(),
+            "exporter": "ee".repeat(32),
+            "dialler_random": "01".repeat(32),
+            "acceptor_random": "02".repeat(32),
+            "dialler_message": hex(&messages[0]),
+            "acceptor_message": hex(&messages[1]),
+            "dialler_proof": hex(&proofs[0]),
+            "acceptor_proof": hex(&proofs[1]),
+        })
+    });
+    check("proofs.json", &Value::from(vectors.to_vec()));
 }
 
 #[test]

@@ -7,7 +7,9 @@ use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode, encode::Write};
 
 use super::Frame;
 use crate::{
-    limits::{MAX_ADDRESSES, MAX_CONTEXT_BYTES, MAX_MEMBERS_PER_FRAME, MAX_TEXT_BYTES},
+    limits::{
+        MAX_ADDRESSES, MAX_CONTEXT_BYTES, MAX_MEMBERS_PER_FRAME, MAX_SECRETS, MAX_TEXT_BYTES,
+    },
     name::{DiscoveryInfo, DisplayName, ServiceType},
 };
 
@@ -33,7 +35,10 @@ pub(crate) fn from_cbor<'b, T: Decode<'b, ()>>(body: &'b [u8]) -> Result<T, Stri
 pub(super) fn check_lengths(frame: &Frame) -> Result<(), &'static str> {
     let addresses_fit = |addresses: &[SocketAddr]| addresses.len() <= MAX_ADDRESSES;
     let fits = match frame {
-        Frame::Hello(hello) => return check_versions(hello.min_version, hello.version),
+        Frame::Hello(hello) => {
+            check_versions(hello.min_version, hello.version)?;
+            hello.exchanges.len() <= MAX_SECRETS
+        }
         Frame::Invite(invite) => invite.context.len() <= MAX_CONTEXT_BYTES,
         Frame::Decline(decline) => decline.text.len() <= MAX_TEXT_BYTES,
         Frame::Goodbye(goodbye) => goodbye.text.len() <= MAX_TEXT_BYTES,
@@ -48,7 +53,8 @@ pub(super) fn check_lengths(frame: &Frame) -> Result<(), &'static str> {
         | Frame::Digest(_)
         | Frame::Confirm(_)
         | Frame::Ping(_)
-        | Frame::Pong(_) => true,
+        | Frame::Pong(_)
+        | Frame::Proof(_) => true,
     };
     if fits { Ok(()) } else { Err("a field is longer than it may be") }
 }

@@ -37,6 +37,14 @@ fn info() -> impl Strategy<Value = DiscoveryInfo> {
         .prop_map(|pairs| DiscoveryInfo::new(pairs).unwrap())
 }
 
+fn exchange() -> impl Strategy<Value = ExchangeOffer> {
+    (any::<u8>(), ".{0,20}", blob()).prop_map(|(scheme, name, message)| ExchangeOffer {
+        scheme,
+        name,
+        message,
+    })
+}
+
 fn hello() -> impl Strategy<Value = Hello> {
     (
         (any::<u16>(), any::<u16>()),
@@ -45,24 +53,29 @@ fn hello() -> impl Strategy<Value = Hello> {
         any::<u64>(),
         prop::option::of(link()),
         any::<u64>(),
+        prop::collection::vec(exchange(), 0..3),
     )
-        .prop_map(|((a, b), (service, name, info), incarnation, attempt, gone, max)| Hello {
-            version: a.max(b),
-            min_version: a.min(b),
-            service: ServiceType::new(service).unwrap(),
-            name: DisplayName::new(name).unwrap(),
-            info,
-            incarnation,
-            attempt,
-            gone,
-            max_message_bytes: max,
-        })
+        .prop_map(
+            |((a, b), (service, name, info), incarnation, attempt, gone, max, exchanges)| Hello {
+                version: a.max(b),
+                min_version: a.min(b),
+                service: ServiceType::new(service).unwrap(),
+                name: DisplayName::new(name).unwrap(),
+                info,
+                incarnation,
+                attempt,
+                gone,
+                max_message_bytes: max,
+                exchanges,
+            },
+        )
 }
 
 fn frame() -> impl Strategy<Value = Frame> {
     let number = any::<u64>().prop_map(InvitationId);
     prop_oneof![
         hello().prop_map(Frame::Hello),
+        any::<[u8; 32]>().prop_map(|confirmation| Frame::Proof(Proof { confirmation })),
         (any::<u64>(), blob(), any::<u64>()).prop_map(|(n, context, timeout_millis)| {
             Frame::Invite(Invite { invitation: InvitationId(n), context, timeout_millis })
         }),

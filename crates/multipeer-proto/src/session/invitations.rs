@@ -313,6 +313,10 @@ impl Session {
         let peer = outgoing.peer;
         if let Err(error) = &result {
             let first = self.note_failed_invitation(now, peer);
+            if error.is_refused_admission() {
+                // To try again unasked would only be another wrong proof.
+                self.stop_inviting(peer);
+            }
             if first || !outgoing.automatic {
                 let peer = self.known(peer).unwrap_or_else(|| PeerInfo::unnamed(peer));
                 self.event(Event::InvitationFailed { peer, error: error.clone() });

@@ -10,6 +10,7 @@ use crate::{
     id::{InvitationId, LinkId, PeerId},
     limits::{DEFAULT_MAX_MESSAGE_BYTES, DEFAULT_MAX_PEERS, DEFAULT_RECONNECT_WINDOW},
     name::{DiscoveryInfo, DisplayName, ServiceType},
+    trust::{Admission, LinkKeys, Scheme},
 };
 
 /// Who decides about invitations.
@@ -38,6 +39,8 @@ pub struct Config {
     pub info: DiscoveryInfo,
     /// Who decides about invitations.
     pub joining: Joining,
+    /// Whom the session takes.
+    pub admission: Admission,
     /// Other peers in the session, at most.
     pub max_peers: usize,
     /// Bytes in the largest reliable message that this peer takes.
@@ -58,6 +61,7 @@ impl Config {
             name,
             info: DiscoveryInfo::default(),
             joining: Joining::default(),
+            admission: Admission::default(),
             max_peers: DEFAULT_MAX_PEERS,
             max_message_bytes: DEFAULT_MAX_MESSAGE_BYTES,
             reconnect_window: DEFAULT_RECONNECT_WINDOW,
@@ -119,6 +123,8 @@ pub enum Input {
         direction: Direction,
         /// Where the other end is, as seen from here.
         remote: Option<SocketAddr>,
+        /// What binds proofs to this link.
+        keys: LinkKeys,
     },
     /// A link is gone, whatever the reason.
     LinkDown {
@@ -221,6 +227,8 @@ pub enum Command {
         /// Bytes to carry there and back.
         padding: Bytes,
     },
+    /// Take those from now on whom this takes. Who is in the session stays.
+    SetAdmission(Admission),
     /// Leave the session, once everything sent is confirmed or the patience for that is over.
     Leave,
 }
@@ -349,6 +357,12 @@ pub enum Event {
         /// Why.
         error: InviteError,
     },
+    /// A peer has shown so many wrong proofs that it is not listened to any more. Whether it is
+    /// being guessed at or only mistyped cannot be told: a short code should be replaced.
+    ProofsRefused {
+        /// Who.
+        peer: PeerId,
+    },
     /// A peer is in the session and can be talked to.
     Connected(PeerInfo),
     /// A peer is not in the session any more.
@@ -460,6 +474,20 @@ pub enum InviteError {
         /// Its words.
         text: String,
     },
+    /// The peer's secret is not the one that this side has.
+    #[error("the {} of this side and of the peer differ", secret_name(*.scheme, name))]
+    WrongSecret {
+        /// What kind of secret.
+        scheme: Scheme,
+        /// The key's name; empty for a passcode.
+        name: String,
+    },
+    /// The peer has not shown that it may be here.
+    #[error("the peer was not admitted: {demand}")]
+    NotAdmitted {
+        /// What this side asks for.
+        demand: String,
+    },
     /// No version of the protocol is common.
     #[error(
         "no common protocol version: this side speaks {ours}, the other side {theirs}; \
@@ -485,6 +513,18 @@ pub enum InviteError {
     SessionOver,
 }
 
+impl InviteError {
+    /// Whether one of the two sides did not admit the other.
+    pub const fn is_refused_admission(&self) -> bool {
+        matches!(
+            self,
+            Self::WrongSecret { .. }
+                | Self::NotAdmitted { .. }
+                | Self::Refused { reason: GoodbyeReason::NotAdmitted, .. }
+        )
+    }
+}
+
 /// From the oldest to the newest version that a side speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct VersionRange(pub u16, pub u16);
@@ -496,6 +536,13 @@ impl fmt::Display for VersionRange {
         } else {
             write!(f, "versions {} to {}", self.0, self.1)
         }
+    }
+}
+
+fn secret_name(scheme: Scheme, name: &str) -> String {
+    match scheme {
+        Scheme::Passcode => "passcodes".to_owned(),
+        Scheme::PresharedKey => format!("keys called {name:?}"),
     }
 }
 

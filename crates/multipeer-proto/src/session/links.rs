@@ -2,13 +2,16 @@
 
 use std::net::SocketAddr;
 
-use super::{Direction, DisconnectReason, InviteError, Output, PeerInfo, Session};
+use super::{
+    Direction, DisconnectReason, InviteError, Output, PeerInfo, Session, proving::Proving,
+};
 use crate::{
     frame::{Frame, Goodbye, GoodbyeReason, Hello, Join},
     id::{LinkId, LinkRef, PeerId},
     limits::{HELLO_TIMEOUT, IDLE_LINK_TIMEOUT, MAX_PENDING_LINKS, MAX_TEXT_BYTES},
     session::io::VersionRange,
     time::Timestamp,
+    trust::{LinkKeys, Verified},
 };
 
 /// Links to one peer at a time. Two cross, and a third may stand for one that just died.
@@ -23,7 +26,12 @@ pub(super) struct Link {
     pub(super) remote: Option<SocketAddr>,
     /// How both ends name it; known to the dialled side after the hello.
     pub(super) reference: Option<LinkRef>,
+    /// Once the peer is admitted on this link.
     pub(super) hello: Option<Hello>,
+    /// Until then.
+    pub(super) proving: Option<Proving>,
+    /// How it was admitted.
+    pub(super) verified: Option<Verified>,
     pub(super) join_sent: Option<Join>,
     pub(super) join_received: Option<Join>,
     /// When it is closed unless it has come to something.
@@ -55,6 +63,7 @@ impl Session {
         peer: PeerId,
         direction: Direction,
         remote: Option<SocketAddr>,
+        keys: LinkKeys,
     ) {
         if let Direction::Dialled { attempt } = direction {
             self.dial_succeeded(peer, attempt);
@@ -65,6 +74,8 @@ impl Session {
             Some((GoodbyeReason::Left, ""))
         } else if self.is_overrun(peer, direction) {
             Some((GoodbyeReason::Busy, ""))
+        } else if self.proofs_wait(now, peer) {
+            Some((GoodbyeReason::Busy, "after a wrong proof; it will listen again in a while"))
         } else {
             None
         };
@@ -78,6 +89,7 @@ impl Session {
             Direction::Accepted => None,
         };
         let deadline = now + HELLO_TIMEOUT;
+        let (proving, exchanges) = self.begin_proving(peer, direction, keys);
         self.links.insert(
             link,
             Link {
@@ -85,6 +97,8 @@ impl Session {
                 remote,
                 reference,
                 hello: None,
+                proving: Some(proving),
+                verified: None,
                 join_sent: None,
                 join_received: None,
                 deadline,
@@ -104,6 +118,7 @@ impl Session {
             },
             gone: self.gone.get(&peer).copied(),
             max_message_bytes: self.config.max_message_bytes as u64,
+            exchanges,
         };
         self.send(link, Frame::Hello(hello));
     }
@@ -127,7 +142,8 @@ impl Session {
             link.frames_before_join += 1;
         }
         let in_order = match &frame {
-            Frame::Hello(_) => link.hello.is_none(),
+            Frame::Hello(_) => link.proving.as_ref().is_some_and(Proving::awaits_hello),
+            Frame::Proof(_) => link.proving.as_ref().is_some_and(Proving::awaits_proof),
             Frame::Goodbye(_) => true,
             Frame::Invite(_) | Frame::Accept(_) | Frame::Decline(_) | Frame::Cancel(_) => {
                 link.hello.is_some()
@@ -148,6 +164,7 @@ impl Session {
         }
         match frame {
             Frame::Hello(hello) => self.handle_hello(now, id, hello),
+            Frame::Proof(proof) => self.handle_proof(now, id, &proof),
             Frame::Goodbye(goodbye) => self.handle_goodbye(now, id, &goodbye),
             Frame::Invite(invite) => self.handle_invite(now, id, peer, invite),
             Frame::Accept(accept) => self.handle_accept(now, id, peer, accept.invitation),
@@ -196,9 +213,19 @@ impl Session {
         if link.reference.is_none() {
             link.reference = Some(LinkRef { dialler: peer, attempt: hello.attempt });
         }
+        self.prove(now, id, hello);
+    }
+
+    /// The peer may be here.
+    pub(super) fn admit(&mut self, now: Timestamp, id: LinkId, hello: Hello, verified: Verified) {
+        let Some(link) = self.links.get_mut(&id) else {
+            return;
+        };
+        let peer = link.peer;
         let (gone, incarnation) = (hello.gone, hello.incarnation);
         link.deadline = now + IDLE_LINK_TIMEOUT;
         link.hello = Some(hello);
+        link.verified = Some(verified);
         self.drop_superseded_links(now, id, peer, gone, incarnation);
         self.greet_member(now, id, peer);
         if self.keep_one_link(now, peer) == Some(id) {
@@ -337,6 +364,10 @@ impl Session {
         let Some(link) = self.links.remove(&id) else {
             return;
         };
+        if link.proving.as_ref().is_some_and(Proving::has_shown) {
+            // Who has seen this side's proof and shows none may have tried a guess.
+            self.note_wrong_proof(now, link.peer);
+        }
         if let Some(reference) = link.reference
             && self.members.contains_key(&link.peer)
         {

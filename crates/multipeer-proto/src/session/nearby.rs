@@ -29,6 +29,8 @@ pub(super) struct Nearby {
     suspect: Option<Timestamp>,
     failed_invitations: u32,
     invite_not_before: Timestamp,
+    /// One of the two sides did not admit the other: inviting again unasked would not help.
+    not_admitted: bool,
 }
 
 impl Nearby {
@@ -83,6 +85,7 @@ impl Session {
             suspect: None,
             failed_invitations: 0,
             invite_not_before: now,
+            not_admitted: false,
         });
         nearby.suspect = None;
         nearby.announcement = announcement;
@@ -138,6 +141,20 @@ impl Session {
         nearby.failed_invitations == 1
     }
 
+    /// Leaves it to the application to invite the peer again.
+    pub(super) fn stop_inviting(&mut self, peer: PeerId) {
+        if let Some(nearby) = self.nearby.get_mut(&peer) {
+            nearby.not_admitted = true;
+        }
+    }
+
+    /// Invites again those of whom the application was told that they were not admitted.
+    pub(super) fn invite_refused_again(&mut self) {
+        for nearby in self.nearby.values_mut() {
+            nearby.not_admitted = false;
+        }
+    }
+
     /// Whether the session is to invite the peer by itself, sooner or later.
     fn is_to_be_invited(&self, peer: PeerId) -> bool {
         self.looking
@@ -145,6 +162,7 @@ impl Session {
             && self.config.joining == Joining::Automatic
             && !self.members.contains_key(&peer)
             && !self.has_outgoing(peer)
+            && !self.nearby.get(&peer).is_some_and(|nearby| nearby.not_admitted)
             && !self.is_full_for(peer)
             && self.outgoing.len() < crate::limits::MAX_INVITATIONS
     }

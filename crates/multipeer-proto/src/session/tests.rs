@@ -8,6 +8,7 @@ use super::*;
 use crate::{
     DeclineReason, DisplayName, ServiceType,
     frame::{Digest, Goodbye, Hello, Join},
+    trust::LinkKeys,
 };
 
 const A: u8 = 1;
@@ -43,7 +44,12 @@ fn hello(byte: u8, attempt: u64) -> Hello {
         attempt,
         gone: None,
         max_message_bytes: 1000,
+        exchanges: Vec::new(),
     }
+}
+
+fn keys() -> LinkKeys {
+    LinkKeys::new([7; 32], [8; 32])
 }
 
 fn join(pairing: Option<LinkRef>) -> Frame {
@@ -52,7 +58,10 @@ fn join(pairing: Option<LinkRef>) -> Frame {
 
 fn link_up(session: &mut Session, link: u64, byte: u8) {
     let (link, peer, direction) = (LinkId(link), id(byte), Direction::Accepted);
-    session.handle(Timestamp::ZERO, Input::LinkUp { link, peer, direction, remote: None });
+    session.handle(
+        Timestamp::ZERO,
+        Input::LinkUp { link, peer, direction, remote: None, keys: keys() },
+    );
 }
 
 fn frame(session: &mut Session, link: u64, frame: Frame) {
@@ -99,7 +108,10 @@ fn of_two_links_the_one_dialled_by_the_smaller_id_stays_whichever_came_first() {
         let dialled = |session: &mut Session| {
             let direction = Direction::Dialled { attempt: 1 };
             let (link, peer) = (LinkId(1), id(B));
-            session.handle(Timestamp::ZERO, Input::LinkUp { link, peer, direction, remote: None });
+            session.handle(
+                Timestamp::ZERO,
+                Input::LinkUp { link, peer, direction, remote: None, keys: keys() },
+            );
             frame(session, 1, Frame::Hello(hello(B, 0)));
         };
         if dialled_first {
@@ -184,7 +196,10 @@ fn strangers_get_so_many_links_and_no_more() {
         bytes[..8].copy_from_slice(&number.to_be_bytes());
         let (link, peer) = (LinkId(number), PeerId::from_bytes(bytes));
         let direction = Direction::Accepted;
-        session.handle(Timestamp::ZERO, Input::LinkUp { link, peer, direction, remote: None });
+        session.handle(
+            Timestamp::ZERO,
+            Input::LinkUp { link, peer, direction, remote: None, keys: keys() },
+        );
     }
     let refused = closed(&drain(&mut session));
     assert_eq!(refused.len(), 200 - crate::limits::MAX_PENDING_LINKS);

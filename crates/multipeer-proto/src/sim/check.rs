@@ -24,7 +24,7 @@ pub enum Violation {
     LostWithoutFound { at: Run, peer: PeerId },
     ReportedWhileNotLooking { at: Run, peer: PeerId },
     FoundItself { at: Run },
-    Unbounded { at: Run, sizes: [usize; 7] },
+    Unbounded { at: Run, sizes: [usize; 8] },
     HonestPeerMisbehaved { at: Run },
     BadConfirmation { at: Run, from: PeerId, error: DeliveryError },
     NotHealed { missing: String },

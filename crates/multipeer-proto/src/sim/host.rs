@@ -134,6 +134,7 @@ impl Host {
             MAX_NEARBY,
             2 * MAX_INVITATIONS,
             MAX_NEARBY,
+            crate::limits::MAX_WRONG_PROVERS,
         ];
         let sizes = self.session.table_sizes();
         if sizes.iter().zip(limits).any(|(&size, limit)| size > limit) {

@@ -7,7 +7,16 @@ use super::{
     network::{Connection, ConnectionId, End, Packet, Side, Stream},
     world::{Happening, RETRANSMIT, Result, World},
 };
-use crate::{Direction, Frame, GoodbyeReason, Input, LinkId, PeerId, frame::Goodbye};
+use crate::{
+    Direction, Frame, GoodbyeReason, Input, LinkId, PeerId, frame::Goodbye, trust::LinkKeys,
+};
+
+/// What stands for a link's secrets: the same for the same numbers, and for no others.
+fn link_bytes(ConnectionId(id): ConnectionId, number: u8) -> [u8; 32] {
+    let mut bytes = [number; 32];
+    bytes[..8].copy_from_slice(&id.to_be_bytes());
+    bytes
+}
 
 impl World {
     pub(super) fn connect(&mut self, from: Run, peer: PeerId, attempt: u64) {
@@ -64,7 +73,10 @@ impl World {
             Side::Dialler => Direction::Dialled { attempt },
             Side::Dialled => Direction::Accepted,
         };
-        self.input(run, Input::LinkUp { link, peer, direction, remote: None })
+        // The same at both ends, and at no other link.
+        let (exporter, random) = (link_bytes(id, 0), link_bytes(id, 1 + side as u8));
+        let keys = LinkKeys::new(exporter, random);
+        self.input(run, Input::LinkUp { link, peer, direction, remote: None, keys })
     }
 
     /// Sends a packet from a host over one of its links.

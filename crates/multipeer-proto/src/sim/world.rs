@@ -389,6 +389,7 @@ impl World {
             Event::PeerUpdated(_)
             | Event::Connecting(_)
             | Event::InvitationFailed { .. }
+            | Event::ProofsRefused { .. }
             | Event::InvitationWithdrawn { .. } => {}
         }
         Ok(())

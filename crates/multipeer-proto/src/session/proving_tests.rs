@@ -1,0 +1,314 @@
+//! Two sessions on one link, with what each asks for.
+
+use bytes::Bytes;
+
+use super::*;
+use crate::{
+    DisplayName, ServiceType,
+    frame::{Goodbye, Proof},
+    trust::{Admission, LinkKeys, Scheme},
+};
+
+const LINK: LinkId = LinkId(1);
+
+/// Two sessions, and the links between them.
+struct Pair {
+    alice: Session,
+    bob: Session,
+    now: Timestamp,
+    /// What each was told.
+    events: [Vec<Event>; 2],
+    /// Why each closed the link.
+    closed: [Vec<(GoodbyeReason, String)>; 2],
+    /// What somebody on the way changes; false drops it.
+    tamper: fn(&mut Frame) -> bool,
+}
+
+fn id(byte: u8) -> PeerId {
+    PeerId::from_bytes([byte; 32])
+}
+
+fn session(byte: u8, admission: Admission) -> Session {
+    let service = ServiceType::new("test").unwrap();
+    let name = DisplayName::new(format!("peer {byte}")).unwrap();
+    let mut config = Config::new(id(byte), service, name, u64::from(byte));
+    config.admission = admission;
+    let mut session = Session::new(config);
+    session.handle(Timestamp::ZERO, Input::Command(Command::StartLooking));
+    session
+}
+
+impl Pair {
+    fn new(alice: Admission, bob: Admission) -> Self {
+        let (alice, bob) = (session(1, alice), session(2, bob));
+        let (events, closed) = Default::default();
+        Self { alice, bob, now: Timestamp::ZERO, events, closed, tamper: |_| true }
+    }
+
+    /// Alice dials Bob over a link with these exporters at the two ends.
+    fn meet_over(&mut self, link: LinkId, exporters: [u8; 2]) {
+        let (alice, bob) = (self.alice.id(), self.bob.id());
+        let keys = |side: usize| LinkKeys::new([exporters[side]; 32], [50 + exporters[side]; 32]);
+        let dialled = Direction::Dialled { attempt: link.0 };
+        for (session, peer, direction, keys) in [
+            (&mut self.alice, bob, dialled, keys(0)),
+            (&mut self.bob, alice, Direction::Accepted, keys(1)),
+        ] {
+            session.handle(self.now, Input::LinkUp { link, peer, direction, remote: None, keys });
+        }
+        self.run();
+    }
+
+    fn meet(&mut self) {
+        self.meet_over(LINK, [9, 9]);
+    }
+
+    /// Until neither has anything more to say.
+    fn run(&mut self) {
+        loop {
+            let mut quiet = true;
+            for side in [0, 1] {
+                let (from, to) = match side {
+                    0 => (&mut self.alice, &mut self.bob),
+                    _ => (&mut self.bob, &mut self.alice),
+                };
+                while let Some(output) = from.poll() {
+                    quiet = false;
+                    match output {
+                        Output::SendFrame { link, mut frame } => {
+                            let passes = (self.tamper)(&mut frame);
+                            if passes {
+                                to.handle(self.now, Input::Frame { link, frame });
+                            }
+                        }
+                        Output::CloseLink { link, reason, text } => {
+                            let goodbye = Goodbye { reason, text: text.clone() };
+                            let frame = Frame::Goodbye(goodbye);
+                            to.handle(self.now, Input::Frame { link, frame });
+                            self.closed[side].push((reason, text));
+                        }
+                        Output::Event(event) => self.events[side].push(event),
+                        _ => {}
+                    }
+                }
+            }
+            if quiet {
+                return;
+            }
+        }
+    }
+
+    /// Whether each has the other on the link, and how each has been shown.
+    fn admitted(&self) -> [Option<Verified>; 2] {
+        [&self.alice, &self.bob].map(|session| {
+            let mut links = session.links.values();
+            links.find_map(|link| link.verified.clone())
+        })
+    }
+
+    fn closing(&self, side: usize) -> (GoodbyeReason, &str) {
+        let (reason, text) = &self.closed[side][0];
+        (*reason, text)
+    }
+}
+
+fn code(code: &str) -> Admission {
+    Admission::passcode(code)
+}
+
+#[test]
+fn both_that_know_the_passcode_are_admitted_and_verified() {
+    let mut pair = Pair::new(code("481-516"), code("481516"));
+    pair.meet();
+    assert_eq!(pair.admitted(), [Some(Verified::Passcode), Some(Verified::Passcode)]);
+}
+
+#[test]
+fn a_wrong_passcode_is_refused_by_both_with_words() {
+    let mut pair = Pair::new(code("481-516"), code("481-517"));
+    pair.meet();
+    assert_eq!(pair.admitted(), [None, None]);
+    let (reason, text) = pair.closing(1);
+    assert_eq!(reason, GoodbyeReason::NotAdmitted);
+    assert_eq!(text, "the passcodes of this side and of the peer differ");
+}
+
+#[test]
+fn who_has_no_passcode_is_told_that_one_is_asked_for() {
+    for alice in [Admission::open(), Admission::allowlist([id(2)])] {
+        let mut pair = Pair::new(alice, code("481-516"));
+        pair.meet();
+        assert_eq!(pair.admitted(), [None, None]);
+        let closing = pair.closing(1);
+        assert_eq!(closing, (GoodbyeReason::NotAdmitted, "it asks for its passcode"));
+    }
+}
+
+#[test]
+fn the_key_that_both_have_is_the_one_that_is_proven() {
+    let key = |name: &str, byte| Admission::preshared_key(name, [byte; 16]);
+    // The fleet changes from the old key to the new one.
+    let mut pair = Pair::new(key("new", 2).or(key("old", 1)), key("old", 1));
+    pair.meet();
+    let old = Verified::PresharedKey { name: "old".to_owned() };
+    assert_eq!(pair.admitted(), [Some(old.clone()), Some(old)]);
+    let mut pair = Pair::new(key("old", 1).or(key("new", 2)), key("new", 2).or(key("old", 3)));
+    pair.meet();
+    // Of several the dialler's first is taken, and there the two differ.
+    assert_eq!(pair.admitted(), [None, None]);
+    assert_eq!(pair.closing(1).1, "the keys called \"old\" of this side and of the peer differ");
+}
+
+#[test]
+fn only_ids_on_the_list_are_taken() {
+    let mut pair = Pair::new(Admission::open(), Admission::allowlist([id(1)]));
+    pair.meet();
+    assert_eq!(pair.admitted(), [Some(Verified::Open), Some(Verified::Allowlist)]);
+    let mut pair = Pair::new(Admission::open(), Admission::allowlist([id(7)]));
+    pair.meet();
+    assert_eq!(pair.admitted()[1], None);
+    assert_eq!(pair.closing(1).1, "it asks for an id on its list");
+}
+
+#[test]
+fn one_of_several_proofs_is_enough() {
+    let demand = || code("481-516").or(Admission::allowlist([id(1)]));
+    let mut pair = Pair::new(Admission::open(), demand());
+    pair.meet();
+    assert_eq!(pair.admitted()[1], Some(Verified::Allowlist));
+    let mut pair = Pair::new(code("481-516"), demand());
+    pair.meet();
+    assert_eq!(pair.admitted()[1], Some(Verified::Passcode));
+}
+
+#[test]
+fn a_demand_cannot_be_talked_down() {
+    let mut pair = Pair::new(code("481-516"), code("481-516"));
+    // Someone on the way, were there one, takes the exchanges out of the hellos.
+    pair.tamper = |frame| {
+        if let Frame::Hello(hello) = frame {
+            hello.exchanges.clear();
+        }
+        true
+    };
+    pair.meet();
+    assert_eq!(pair.admitted(), [None, None]);
+}
+
+#[test]
+fn proofs_are_worth_nothing_on_another_link() {
+    // What a relay with two links sees: it forwards everything, and knows nothing.
+    let mut pair = Pair::new(code("481-516"), code("481-516"));
+    pair.meet_over(LINK, [9, 10]);
+    assert_eq!(pair.admitted(), [None, None]);
+}
+
+#[test]
+fn changed_proofs_and_messages_are_refused() {
+    let tampers: [fn(&mut Frame) -> bool; 3] = [
+        |frame| {
+            if let Frame::Proof(Proof { confirmation }) = frame {
+                confirmation[31] ^= 1;
+            }
+            true
+        },
+        |frame| {
+            if let Frame::Hello(hello) = frame {
+                hello.exchanges[0].message = Bytes::from_static(b"short");
+            }
+            true
+        },
+        |frame| {
+            if let Frame::Hello(hello) = frame {
+                hello.exchanges[0].scheme = Scheme::PresharedKey as u8;
+            }
+            true
+        },
+    ];
+    for tamper in tampers {
+        let mut pair = Pair::new(code("481-516"), code("481-516"));
+        pair.tamper = tamper;
+        pair.meet();
+        assert_eq!(pair.admitted(), [None, None]);
+    }
+}
+
+#[test]
+fn nothing_is_heard_from_whom_has_not_shown_its_proof() {
+    let mut pair = Pair::new(code("481-516"), code("481-516"));
+    pair.tamper = |frame| !matches!(frame, Frame::Proof(_));
+    pair.meet();
+    // Bob waits for Alice's proof, and gets an invitation instead.
+    let invite = Frame::Invite(crate::frame::Invite {
+        invitation: InvitationId(1),
+        context: Bytes::new(),
+        timeout_millis: 1000,
+    });
+    pair.bob.handle(Timestamp::ZERO, Input::Frame { link: LINK, frame: invite });
+    pair.run();
+    assert_eq!(pair.closing(1).0, GoodbyeReason::Protocol);
+    assert!(!pair.events[1].iter().any(|event| matches!(event, Event::Invitation { .. })));
+}
+
+#[test]
+fn after_three_wrong_proofs_a_peer_is_not_listened_to_any_more() {
+    let mut pair = Pair::new(code("481-517"), code("481-516"));
+    for number in 1..=3 {
+        pair.meet_over(LinkId(number), [9, 9]);
+        pair.now = pair.now + std::time::Duration::from_secs(20);
+    }
+    let refused = |pair: &Pair| {
+        let told = pair.events[1].iter();
+        told.filter(|event| **event == Event::ProofsRefused { peer: id(1) }).count()
+    };
+    assert_eq!(refused(&pair), 1);
+    // Now it has the right one, and it is too late for it.
+    pair.alice = session(1, code("481-516"));
+    pair.meet_over(LinkId(4), [9, 9]);
+    assert_eq!(pair.admitted()[1], None);
+    // With another code everyone begins anew.
+    pair.bob.handle(pair.now, Input::Command(Command::SetAdmission(code("777-777"))));
+    pair.alice = session(1, code("777-777"));
+    pair.meet_over(LinkId(5), [9, 9]);
+    assert_eq!(pair.admitted()[1], Some(Verified::Passcode));
+    assert_eq!(refused(&pair), 1);
+}
+
+#[test]
+fn a_wrong_proof_keeps_strangers_waiting_for_a_while() {
+    let mut pair = Pair::new(code("481-517"), code("481-516"));
+    pair.meet();
+    pair.alice = session(3, code("481-516"));
+    pair.meet_over(LinkId(2), [9, 9]);
+    assert_eq!(pair.closed[1].last().unwrap().0, GoodbyeReason::Busy);
+    pair.now = pair.now + std::time::Duration::from_secs(1);
+    pair.meet_over(LinkId(3), [9, 9]);
+    assert_eq!(pair.admitted()[1], Some(Verified::Passcode));
+}
+
+#[test]
+fn who_looks_at_a_proof_and_shows_none_has_had_its_try() {
+    // Bob lets Alice dial, looks at her proof and goes away, again and again.
+    let mut pair = Pair::new(code("481-516"), code("481-516"));
+    pair.tamper = |frame| !matches!(frame, Frame::Proof(_));
+    for number in 1..=3 {
+        pair.meet_over(LinkId(number), [9, 9]);
+        pair.alice.handle(pair.now, Input::LinkDown { link: LinkId(number) });
+        pair.bob.handle(pair.now, Input::LinkDown { link: LinkId(number) });
+        pair.now = pair.now + std::time::Duration::from_secs(20);
+    }
+    pair.run();
+    assert!(pair.events[0].contains(&Event::ProofsRefused { peer: id(2) }));
+    assert!(!pair.events[1].contains(&Event::ProofsRefused { peer: id(1) }));
+}
+
+#[test]
+fn what_is_remembered_of_wrong_proofs_is_bounded() {
+    let mut bob = session(2, code("481-516"));
+    for number in 0..5000_u64 {
+        let mut bytes = [9; 32];
+        bytes[..8].copy_from_slice(&number.to_be_bytes());
+        bob.note_wrong_proof(Timestamp::ZERO, PeerId::from_bytes(bytes));
+    }
+    assert_eq!(bob.wrong_proofs.len(), crate::limits::MAX_WRONG_PROVERS);
+}
