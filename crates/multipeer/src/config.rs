@@ -8,7 +8,7 @@ use std::{
 
 use multipeer_proto::{
     Command, Config, DiscoveryInfo, DisplayName, Joining, ServiceType, limits,
-    resource::ReceiveLimits,
+    resource::ReceiveLimits, trust::Admission,
 };
 use tokio::sync::mpsc;
 
@@ -17,10 +17,11 @@ use crate::{
     error::StartError,
     identity::Identity,
     net::{
-        Request, Shared,
+        Gate, Request, Shared,
         driver::{Driver, Parts},
         endpoint,
     },
+    passcode::Passcode,
     resource::{AutoAccept, Settings},
     session::Session,
 };
@@ -34,6 +35,8 @@ pub struct SessionBuilder {
     name: String,
     info: Vec<(String, String)>,
     joining: Joining,
+    admission: Option<Admission>,
+    generated_passcode: bool,
     max_peers: usize,
     max_message_size: usize,
     reconnect_window: Duration,
@@ -52,6 +55,8 @@ impl SessionBuilder {
             name,
             info: Vec::new(),
             joining: Joining::default(),
+            admission: None,
+            generated_passcode: false,
             max_peers: limits::DEFAULT_MAX_PEERS,
             max_message_size: limits::DEFAULT_MAX_MESSAGE_BYTES,
             reconnect_window: limits::DEFAULT_RECONNECT_WINDOW,
@@ -76,6 +81,32 @@ impl SessionBuilder {
     /// Who decides about invitations: the session itself, or the application.
     pub fn joining(mut self, joining: Joining) -> Self {
         self.joining = joining;
+        self
+    }
+
+    /// Whom the session takes; everyone unless said otherwise.
+    ///
+    /// ```no_run
+    /// use multipeer::{Admission, Session};
+    ///
+    /// # async fn example() -> Result<(), multipeer::StartError> {
+    /// let session = Session::builder("chat", "Alice")
+    ///     .admission(Admission::passcode("481-516"))
+    ///     .start()
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn admission(mut self, admission: Admission) -> Self {
+        self.admission = Some(admission);
+        self
+    }
+
+    /// Takes those, too, who know a passcode of six digits that is made at the start.
+    /// [`Session::passcode`] tells it. When a peer has tried three wrong ones it is replaced, and
+    /// [`Event::ProofsRefused`](crate::Event::ProofsRefused) tells the new one.
+    pub fn generated_passcode(mut self) -> Self {
+        self.generated_passcode = true;
         self
     }
 
@@ -170,6 +201,10 @@ impl SessionBuilder {
         let service = ServiceType::new(&self.service)?;
         let name = DisplayName::new(&self.name)?;
         let info = DiscoveryInfo::new(self.info)?;
+        let passcode = self.generated_passcode.then(Passcode::generate);
+        let gate = Gate { given: self.admission, passcode };
+        let admission = gate.admission();
+        admission.check()?;
         let identity = self.identity.unwrap_or_else(Identity::generate);
         let endpoint = endpoint::bind(&identity, &self.interfaces, self.port).await?;
         let port = endpoint.bound_sockets().first().map_or(0, std::net::SocketAddr::port);
@@ -186,6 +221,7 @@ impl SessionBuilder {
         let mut config = Config::new(identity.peer_id(), service, name.clone(), incarnation());
         config.info = info;
         config.joining = self.joining;
+        config.admission = admission;
         config.max_peers = self.max_peers;
         config.max_message_bytes = self.max_message_size;
         config.reconnect_window = self.reconnect_window;
@@ -197,6 +233,7 @@ impl SessionBuilder {
             endpoint,
             discovery,
             shared: shared.clone(),
+            gate,
             requests,
             requests_sender: sender.downgrade(),
             max_message_bytes: self.max_message_size,

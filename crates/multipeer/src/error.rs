@@ -1,6 +1,6 @@
 //! What can go wrong, one enum for each thing that a caller does.
 
-use multipeer_proto::{NameError, PeerId};
+use multipeer_proto::{NameError, PeerId, trust::AdmissionError};
 
 /// A session that could not be started.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -9,6 +9,9 @@ pub enum StartError {
     /// The name, the service type or the discovery info breaks a rule.
     #[error(transparent)]
     Name(#[from] NameError),
+    /// A passcode or a key breaks a rule.
+    #[error(transparent)]
+    Admission(#[from] AdmissionError),
     /// Another program has the port.
     #[error(
         "UDP port {port} is taken by another program: choose another, or none to have one chosen"

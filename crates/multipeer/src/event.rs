@@ -18,6 +18,7 @@ use self::queue::{Batch, Item};
 use crate::{
     discovery::DiscoveryProblem,
     invitation::Invitation,
+    passcode::Passcode,
     peer::Peer,
     resource::{ResourceOffer, Transfer, TransferError, TransferReport},
     stream::IncomingStream,
@@ -81,6 +82,16 @@ pub enum Event {
         transfer: Transfer,
         /// What came of it.
         result: Result<TransferReport, TransferError>,
+    },
+    /// A peer has shown three wrong proofs, and is not listened to any more. Whether it mistyped or
+    /// guesses cannot be told.
+    ProofsRefused {
+        /// Who.
+        peer: Peer,
+        /// The passcode that those who join from now on must know, if the session made the old one
+        /// (see [`SessionBuilder::generated_passcode`](crate::SessionBuilder::generated_passcode)).
+        /// A passcode that the application gave stays until it gives another one.
+        replaced_by: Option<Passcode>,
     },
     /// Something keeps peers from being found.
     DiscoveryProblem(DiscoveryProblem),

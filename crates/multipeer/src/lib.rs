@@ -21,6 +21,11 @@
 //! keys proven. By default a session invites whom it finds and takes every invitation; with
 //! [`Joining::Ask`] the application decides.
 //!
+//! # Who may join
+//!
+//! Unless told otherwise a session is open. [`SessionBuilder::admission`] asks for a passcode, a
+//! preshared key, or an id on a list, proven on the very link before anything else is heard.
+//!
 //! # Back-pressure
 //!
 //! Everything is bounded. [`Session::send`] waits while the receiver is slow; a slow peer slows
@@ -41,6 +46,7 @@ mod event;
 mod identity;
 mod invitation;
 mod net;
+mod passcode;
 mod peer;
 mod resource;
 mod session;
@@ -54,11 +60,13 @@ pub use invitation::{Invitation, OutgoingInvitation};
 pub use multipeer_proto::resource::{
     FailureReason, RefusalReason, ResourceKind, TransferFailure, TransferId,
 };
+pub use multipeer_proto::trust::{Admission, AdmissionError, Verified};
 pub use multipeer_proto::{
     DeclineReason, DisconnectReason, DiscoveryInfo, DisplayName, GoodbyeReason, InviteError,
     Joining, NameError, ParsePeerIdError, PeerId, PeerInfo, ServiceType, Statistics, StreamName,
     StreamNameError, limits,
 };
+pub use passcode::Passcode;
 pub use peer::Peer;
 pub use resource::{
     Progress, ResourceOffer, Source, Transfer, TransferDirection, TransferError, TransferReport,

@@ -4,6 +4,7 @@
 mod doorbell;
 pub(crate) mod driver;
 pub(crate) mod endpoint;
+mod gate;
 mod lane;
 mod link;
 mod outputs;
@@ -14,10 +15,10 @@ mod writer;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use multipeer_proto::{Command, InvitationId, InviteError, PeerId};
+use multipeer_proto::{Command, InvitationId, InviteError, PeerId, trust::Admission};
 use tokio::sync::oneshot;
 
-pub(crate) use self::{doorbell::Doorbell, lane::Lane, shared::Shared};
+pub(crate) use self::{doorbell::Doorbell, gate::Gate, lane::Lane, shared::Shared};
 use crate::{peer::Peer, session::PingMode};
 
 /// What the application asks of the task that owns the session.
@@ -33,6 +34,8 @@ pub(crate) enum Request {
         /// Told how it went.
         answer: oneshot::Sender<Result<Peer, InviteError>>,
     },
+    /// Whom the session takes from now on.
+    SetAdmission(Admission),
     /// A transfer's task, which the session owns.
     Run(BoxFuture<'static, ()>),
     Ping {

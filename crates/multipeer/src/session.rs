@@ -13,7 +13,9 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use multipeer_proto::{
     Command, DiscoveryInfo, DisplayName, InvitationId, InviteError, NameError, PeerId, Statistics,
-    StreamName, limits, message::Datagram,
+    StreamName, limits,
+    message::Datagram,
+    trust::{Admission, AdmissionError, Verified},
 };
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -26,6 +28,7 @@ use crate::{
     event::Events,
     invitation::OutgoingInvitation,
     net::{Lane, Request, Shared},
+    passcode::Passcode,
     peer::Peer,
     resource::{self, Source, Transfer, TransferError},
     stream::{StreamError, StreamReader, StreamWriter},
@@ -106,6 +109,30 @@ impl Session {
     /// The peers that are near, in the session or not, ordered by id.
     pub fn nearby(&self) -> Vec<Peer> {
         self.0.shared.view().nearby.clone()
+    }
+
+    /// How a peer in the session has shown that it may be here; nothing for one that is not in it.
+    pub fn verified(&self, peer: impl Into<PeerId>) -> Option<Verified> {
+        self.0.shared.view().verified.get(&peer.into()).cloned()
+    }
+
+    /// The passcode that this session made, if it was to make one (see
+    /// [`SessionBuilder::generated_passcode`]).
+    pub fn passcode(&self) -> Option<Passcode> {
+        self.0.shared.view().passcode.clone()
+    }
+
+    /// Takes those from now on whom this takes, a passcode that the session made included. Who is
+    /// in the session stays; who was refused may try again.
+    ///
+    /// # Errors
+    ///
+    /// [`AdmissionError`] when a passcode or a key breaks a rule; then nothing is changed.
+    pub fn set_admission(&self, admission: Admission) -> Result<(), AdmissionError> {
+        admission.check()?;
+        // A session that is over takes nobody.
+        _ = self.0.requests.send(Request::SetAdmission(admission));
+        Ok(())
     }
 
     /// What went wrong so far, as counts.

@@ -76,6 +76,7 @@ fn hello(version: u16, service: &str) -> Vec<u8> {
         attempt: 1,
         gone: None,
         max_message_bytes: 1000,
+        exchanges: vec![],
     })
     .encode(&mut bytes);
     bytes.to_vec()

@@ -3,10 +3,13 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use iroh::{Endpoint, endpoint::Incoming};
+use iroh::{
+    Endpoint,
+    endpoint::{Incoming, VarInt},
+};
 use multipeer_proto::{
-    Command, Direction, Input, InvitationId, InviteError, LinkId, PeerId, Session, Timestamp,
-    message::Datagram,
+    Command, Direction, GoodbyeReason, Input, InvitationId, InviteError, LinkId, PeerId, Session,
+    Timestamp, message::Datagram, trust::Verified,
 };
 use tokio::{
     sync::{Semaphore, mpsc, oneshot},
@@ -16,7 +19,8 @@ use tokio::{
 use tracing::{debug, trace};
 
 use super::{
-    Request,
+    Gate, Request,
+    gate::link_keys,
     link::{self, Link, LinkInput},
     shared::{Shared, View},
 };
@@ -47,6 +51,7 @@ pub(crate) struct Parts {
     pub(crate) shared: Arc<Shared>,
     pub(crate) requests: mpsc::UnboundedReceiver<Request>,
     pub(crate) requests_sender: mpsc::WeakUnboundedSender<Request>,
+    pub(crate) gate: Gate,
     pub(crate) max_message_bytes: usize,
     /// Whether the endpoint is bound to the addresses of interfaces that were named.
     pub(crate) on_named_interfaces: bool,
@@ -58,6 +63,7 @@ pub(crate) struct Driver {
     pub(super) endpoint: Endpoint,
     pub(super) discovery: Box<dyn Discovery>,
     pub(super) shared: Arc<Shared>,
+    pub(super) gate: Gate,
     requests: mpsc::UnboundedReceiver<Request>,
     /// Weak, so that the session ends when the application has dropped all its handles.
     pub(super) requests_sender: mpsc::WeakUnboundedSender<Request>,
@@ -91,11 +97,12 @@ pub(crate) struct Driver {
 impl Driver {
     pub(crate) fn new(parts: Parts) -> Self {
         let (inputs_sender, inputs) = mpsc::channel(MAX_WAITING_INPUTS);
-        Self {
+        let driver = Self {
             session: parts.session,
             endpoint: parts.endpoint,
             discovery: parts.discovery,
             shared: parts.shared,
+            gate: parts.gate,
             requests: parts.requests,
             requests_sender: parts.requests_sender,
             inputs,
@@ -116,7 +123,9 @@ impl Driver {
             max_message_bytes: parts.max_message_bytes,
             on_named_interfaces: parts.on_named_interfaces,
             left: false,
-        }
+        };
+        driver.publish_view();
+        driver
     }
 
     /// Runs until the session is over, and leaves nothing behind.
@@ -168,8 +177,12 @@ impl Driver {
         }
     }
 
+    pub(super) fn now(&self) -> Timestamp {
+        Timestamp::after_start(self.start.elapsed())
+    }
+
     pub(super) fn handle(&mut self, input: Input) {
-        let now = Timestamp::after_start(self.start.elapsed());
+        let now = self.now();
         trace!(me = %self.session.id().short(), ?input, "session");
         self.session.handle(now, input);
         self.carry_out();
@@ -181,12 +194,12 @@ impl Driver {
             Request::Invite { invitation, peer, context, timeout, begun, answer } => {
                 self.invitations.insert(invitation, answer);
                 let command = Command::Invite { invitation, peer, context, timeout };
-                let now = Timestamp::after_start(self.start.elapsed());
-                self.session.handle(now, Input::Command(command));
+                self.session.handle(self.now(), Input::Command(command));
                 let refusal = self.session.refused_invitation(invitation);
                 _ = begun.send(refusal.map_or(Ok(()), Err));
                 self.carry_out();
             }
+            Request::SetAdmission(admission) => self.set_admission(admission),
             Request::Run(task) => _ = self.tasks.spawn(task),
             Request::Ping { peer, bytes, mode, answered } => {
                 self.ping(peer, bytes, mode, answered);
@@ -227,12 +240,21 @@ impl Driver {
             LinkInput::Up { connection, direction } => {
                 let peer = PeerId::from_bytes(*connection.remote_id().as_bytes());
                 let remote = link::remote_address(&connection);
+                let Some(keys) = link_keys(&connection) else {
+                    // It has ended already, or is of no use.
+                    connection.close(VarInt::from_u32(GoodbyeReason::Unneeded.code()), b"");
+                    if let Direction::Dialled { attempt } = direction {
+                        let error = "the link could not be secured".to_owned();
+                        self.handle(Input::DialFailed { peer, attempt, error });
+                    }
+                    return;
+                };
                 self.next_link += 1;
                 let id = LinkId(self.next_link);
                 let inputs = self.inputs_sender.clone();
                 let link = link::spawn(&mut self.link_tasks, id, connection, direction, inputs);
                 self.links.insert(id, link);
-                self.handle(Input::LinkUp { link: id, peer, direction, remote });
+                self.handle(Input::LinkUp { link: id, peer, direction, remote, keys });
             }
             LinkInput::DialFailed { peer, attempt, error } => {
                 debug!(peer = %peer.short(), error, "dial failed");
@@ -304,11 +326,17 @@ impl Driver {
         }
     }
 
+    fn verified(&self, peer: PeerId) -> Option<(PeerId, Verified)> {
+        Some((peer, self.session.verified(peer)?.clone()))
+    }
+
     pub(super) fn publish_view(&self) {
         self.shared.set_view(View {
             peers: self.session.peers().map(Peer::from).collect(),
             nearby: self.session.nearby().map(Peer::from).collect(),
             statistics: self.session.statistics(),
+            verified: self.session.peers().filter_map(|peer| self.verified(peer.id)).collect(),
+            passcode: self.gate.passcode.clone(),
         });
     }
 }

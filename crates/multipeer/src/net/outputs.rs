@@ -122,6 +122,10 @@ impl Driver {
             ProtoEvent::InvitationFailed { peer, error } => {
                 Event::InvitationFailed { peer: peer.into(), error }
             }
+            ProtoEvent::ProofsRefused { peer } => {
+                let replaced_by = self.replace_passcode();
+                Event::ProofsRefused { peer: self.peer(peer), replaced_by }
+            }
             ProtoEvent::Connected(info) => {
                 // Reported with the `Attach` that follows, when it can be sent to.
                 self.connecting = Some(Peer::from(info));

@@ -5,12 +5,13 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use multipeer_proto::{PeerId, Statistics};
+use multipeer_proto::{PeerId, Statistics, trust::Verified};
 use tokio::sync::Notify;
 
 use super::Lane;
 use crate::{
     event::EventQueue,
+    passcode::Passcode,
     peer::Peer,
     resource::{Registry, Settings},
 };
@@ -21,6 +22,10 @@ pub(crate) struct View {
     pub(crate) peers: Vec<Peer>,
     pub(crate) nearby: Vec<Peer>,
     pub(crate) statistics: Statistics,
+    /// How each peer in the session has shown that it may be here.
+    pub(crate) verified: BTreeMap<PeerId, Verified>,
+    /// The code that the session made.
+    pub(crate) passcode: Option<Passcode>,
 }
 
 /// The driver writes, the application's handles read. No lock here is held across an await or

@@ -1,0 +1,190 @@
+//! Who may join, in the public API.
+
+// Helpers of tests fail by panicking, as tests do.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod common;
+
+use common::{Host, Place};
+use multipeer::{Admission, Event, GoodbyeReason, Identity, InviteError, StartError, Verified};
+
+async fn start(place: &Place, name: &str, admission: Admission) -> Host {
+    Host::start(place.builder(name).admission(admission)).await
+}
+
+/// Waits until an invitation to the other came to nothing.
+async fn refused(host: &mut Host) -> InviteError {
+    host.wait("a refusal", |event| match event {
+        Event::InvitationFailed { error, .. } => Some(error),
+        Event::PeerConnected(peer) => panic!("{peer:?} was admitted"),
+        _ => None,
+    })
+    .await
+}
+
+async fn connect(one: &mut Host, other: &mut Host) {
+    one.connected_to(other).await;
+    other.connected_to(one).await;
+}
+
+#[tokio::test]
+async fn who_knows_the_passcode_is_in_and_verified() {
+    let place = Place::default();
+    let mut alice = start(&place, "Alice", Admission::passcode("481-516")).await;
+    let mut bob = start(&place, "Bob", Admission::passcode("481 516")).await;
+    connect(&mut alice, &mut bob).await;
+    assert_eq!(alice.session.verified(bob.id()), Some(Verified::Passcode));
+    assert_eq!(bob.session.verified(alice.id()), Some(Verified::Passcode));
+    bob.session.send(alice.id(), "hello").await.unwrap();
+    let data = alice.wait("a message", |event| match event {
+        Event::Message { data, .. } => Some(data),
+        _ => None,
+    });
+    assert_eq!(data.await, "hello");
+}
+
+#[tokio::test]
+async fn a_wrong_passcode_is_refused_on_both_sides_with_words() {
+    let place = Place::default();
+    let mut alice = start(&place, "Alice", Admission::passcode("481-516")).await;
+    let mut bob = start(&place, "Bob", Admission::passcode("481-517")).await;
+    for host in [&mut alice, &mut bob] {
+        let error = refused(host).await;
+        assert!(error.is_refused_admission(), "{error:?}");
+        assert!(error.to_string().contains("the passcodes of this side and of the peer differ"));
+    }
+    assert!(alice.session.peers().is_empty() && bob.session.peers().is_empty());
+}
+
+#[tokio::test]
+async fn who_has_no_passcode_is_told_what_is_asked_for() {
+    let place = Place::default();
+    let _alice = start(&place, "Alice", Admission::passcode("481-516")).await;
+    let mut bob = place.start("Bob").await;
+    let error = refused(&mut bob).await;
+    assert!(matches!(&error, InviteError::Refused { reason: GoodbyeReason::NotAdmitted, .. }));
+    assert_eq!(
+        error.to_string(),
+        "the peer closed the link: not admitted (it asks for its passcode)"
+    );
+}
+
+#[tokio::test]
+async fn keys_are_known_by_their_names_and_can_be_changed_one_after_the_other() {
+    let place = Place::default();
+    let key = |name: &str, byte| Admission::preshared_key(name, [byte; 32]);
+    let mut alice = start(&place, "Alice", key("2027", 2).or(key("2026", 1))).await;
+    let mut bob = start(&place, "Bob", key("2026", 1)).await;
+    connect(&mut alice, &mut bob).await;
+    let verified = Verified::PresharedKey { name: "2026".to_owned() };
+    assert_eq!(alice.session.verified(bob.id()), Some(verified));
+}
+
+#[tokio::test]
+async fn only_the_ids_on_the_list_are_taken() {
+    let place = Place::default();
+    let (bob, mallory) = (Identity::generate(), Identity::generate());
+    let mut alice = start(&place, "Alice", Admission::allowlist([bob.peer_id()])).await;
+    let mut bob = Host::start(place.builder("Bob").identity(bob)).await;
+    connect(&mut alice, &mut bob).await;
+    assert_eq!(alice.session.verified(bob.id()), Some(Verified::Allowlist));
+    let mut mallory = Host::start(place.builder("Mallory").identity(mallory)).await;
+    let error = mallory
+        .wait("Alice's refusal", |event| match event {
+            Event::InvitationFailed { peer, error } if peer.id == alice.id() => Some(error),
+            _ => None,
+        })
+        .await;
+    assert!(error.to_string().contains("it asks for an id on its list"), "{error}");
+    // Nor does Bob, who takes everyone, bring her in.
+    mallory.connected_to(&bob).await;
+    assert!(alice.session.peers().iter().all(|peer| peer.id != mallory.id()));
+}
+
+#[tokio::test]
+async fn a_mesh_of_those_who_know_the_code_closes_itself() {
+    let place = Place::default();
+    let mut hosts = Vec::new();
+    for name in ["Alice", "Bob", "Carol", "Dora"] {
+        hosts.push(start(&place, name, Admission::passcode("481-516")).await);
+    }
+    let ids: Vec<_> = hosts.iter().map(Host::id).collect();
+    for host in &mut hosts {
+        let own = host.id();
+        for &id in ids.iter().filter(|id| **id != own) {
+            while host.session.verified(id) != Some(Verified::Passcode) {
+                host.next().await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_passcode_that_was_made_here_is_told_and_replaced_when_it_is_guessed_at() {
+    let place = Place::default();
+    let mut alice = Host::start(place.builder("Alice").generated_passcode()).await;
+    let first = alice.session.passcode().unwrap().to_text();
+    let mut bob = start(&place, "Bob", Admission::passcode(&first)).await;
+    connect(&mut alice, &mut bob).await;
+    // Mallory has another one, and tries it again and again.
+    let mallory = start(&place, "Mallory", Admission::passcode("wrong")).await;
+    let (id, tries) = (alice.id(), mallory.session.clone());
+    let trying = tokio::spawn(async move {
+        loop {
+            if let Ok(mut invitation) = tries.invite(id, "").await {
+                _ = invitation.answer().await;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            // Her own side would stop after three, too.
+            _ = tries.set_admission(Admission::passcode("wrong again"));
+        }
+    });
+    let replaced = alice.wait("the report", |event| match event {
+        Event::ProofsRefused { peer, replaced_by } => Some((peer.id, replaced_by)),
+        _ => None,
+    });
+    let (peer, replaced_by) = replaced.await;
+    trying.abort();
+    assert_eq!(peer, mallory.id());
+    let second = replaced_by.unwrap().to_text();
+    assert_ne!(second, first);
+    assert_eq!(alice.session.passcode().unwrap().to_text(), second);
+    // Who was in stays in, and the new one opens.
+    assert_eq!(alice.session.peers().len(), 1);
+    let mut carol = start(&place, "Carol", Admission::passcode(&second)).await;
+    carol.connected_to(&alice).await;
+}
+
+#[tokio::test]
+async fn a_passcode_that_was_mistyped_can_be_corrected() {
+    let place = Place::default();
+    let mut alice = start(&place, "Alice", Admission::passcode("481-516")).await;
+    let mut bob = start(&place, "Bob", Admission::passcode("481-615")).await;
+    refused(&mut bob).await;
+    bob.session.set_admission(Admission::passcode("481-516")).unwrap();
+    connect(&mut alice, &mut bob).await;
+    let error = bob.session.set_admission(Admission::passcode("1")).unwrap_err();
+    assert!(error.to_string().contains("and this has 1"), "{error}");
+}
+
+#[tokio::test]
+async fn a_weak_secret_is_refused_at_the_start() {
+    let place = Place::default();
+    let error = place.builder("Alice").admission(Admission::passcode("12")).start().await;
+    assert!(matches!(error, Err(StartError::Admission(_))));
+}
+
+#[tokio::test]
+async fn a_link_that_died_is_proven_again() {
+    let place = Place::default();
+    let identity = Identity::generate();
+    let mut alice = start(&place, "Alice", Admission::passcode("481-516")).await;
+    let builder = place.builder("Bob").identity(identity.clone());
+    let mut bob = Host::start(builder.admission(Admission::passcode("481-516"))).await;
+    connect(&mut alice, &mut bob).await;
+    bob.session.leave().await;
+    // The same id without the code: the id alone opens nothing.
+    let mut bob = Host::start(place.builder("Bob").identity(identity)).await;
+    let error = refused(&mut bob).await;
+    assert!(error.is_refused_admission(), "{error:?}");
+}
