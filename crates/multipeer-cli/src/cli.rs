@@ -5,10 +5,10 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand};
 use multipeer::{Identity, Session, SessionBuilder};
 
-use crate::failure::Failure;
+use crate::{failure::Failure, output, trust::Trust};
 
 /// Nearby devices find each other and talk: no server, no internet.
-#[derive(Debug, Parser)]
+#[derive(Parser)]
 #[command(version, propagate_version = true)]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -40,7 +40,7 @@ pub(crate) enum Command {
 }
 
 /// What every command takes.
-#[derive(Debug, Clone, Args)]
+#[derive(Clone, Args)]
 pub(crate) struct Common {
     /// Print one JSON object a line, each with "event" and "at"
     #[arg(long, global = true)]
@@ -71,6 +71,9 @@ pub(crate) struct Common {
     /// Keep the same id: load it from this file, or make one there
     #[arg(long, global = true, value_name = "FILE", env = "MULTIPEER_IDENTITY")]
     pub(crate) identity: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) trust: Trust,
 
     /// Seconds that a peer whose link died has to come back
     #[arg(long, global = true, value_name = "SECONDS", default_value_t = 30)]
@@ -195,11 +198,21 @@ pub(crate) struct Bench {
 }
 
 impl Common {
+    /// Starts a session as the command line wants it, and tells the passcode if it made one.
+    pub(crate) async fn start(&self) -> Result<Session, Failure> {
+        let session = self.session()?.start().await?;
+        if let Some(passcode) = session.passcode() {
+            output::passcode(&passcode, self.json);
+        }
+        Ok(session)
+    }
+
     /// Settings for a session as the command line wants it.
     pub(crate) fn session(&self) -> Result<SessionBuilder, Failure> {
         let mut builder = Session::builder(&self.service, self.display_name())
             .interfaces(self.interfaces.iter().filter(|name| !name.is_empty()))
             .reconnect_window(Duration::from_secs(self.reconnect_window));
+        builder = self.trust.apply(builder)?;
         if let Some(port) = self.port {
             builder = builder.port(port);
         }

@@ -46,7 +46,11 @@ impl Failure {
             Self::NoSuchPeer { .. } | Self::Nobody { .. } => 3,
             Self::Transfer { error: TransferError::Refused { .. }, .. }
             | Self::Invite {
-                error: InviteError::Declined { .. } | InviteError::Refused { .. },
+                error:
+                    InviteError::Declined { .. }
+                    | InviteError::Refused { .. }
+                    | InviteError::WrongSecret { .. }
+                    | InviteError::NotAdmitted { .. },
                 ..
             } => 4,
             _ => 1,

@@ -4,6 +4,7 @@ mod cli;
 mod command;
 mod failure;
 mod output;
+mod trust;
 
 use std::process::ExitCode;
 

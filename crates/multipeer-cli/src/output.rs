@@ -2,7 +2,7 @@
 
 use std::{fmt::Display, io::Write, time::Instant};
 
-use multipeer::{Event, Peer};
+use multipeer::{Event, Passcode, Peer, Session, Verified};
 use serde_json::{Map, Value, json};
 
 use crate::failure::Failure;
@@ -21,6 +21,16 @@ pub(crate) fn line(text: &impl Display) {
     let mut output = std::io::stdout().lock();
     if writeln!(output, "{text}").and_then(|()| output.flush()).is_err() {
         std::process::exit(0);
+    }
+}
+
+/// Shows a passcode that this session made. Not on standard output, which may be data.
+pub(crate) fn passcode(passcode: &Passcode, json: bool) {
+    let text = passcode.to_text();
+    if json {
+        line(&json!({"event": "passcode", "passcode": text}));
+    } else {
+        eprintln!("passcode: {text}");
     }
 }
 
@@ -44,6 +54,16 @@ impl JsonEvents {
         if let Some(object) = event_json(event) {
             self.print_object(object);
         }
+    }
+
+    /// As [`print`](Self::print), and of a peer that is connected how it was verified.
+    pub(crate) fn print_verified(&self, session: &Session, event: &Event) {
+        let Some(mut object) = event_json(event) else { return };
+        if let Event::PeerConnected(peer) = event {
+            let verified = session.verified(peer);
+            object.insert("verified".to_owned(), json!(verified.as_ref().map(Verified::as_str)));
+        }
+        self.print_object(object);
     }
 
     pub(crate) fn print_object(&self, mut object: Map<String, Value>) {
@@ -89,6 +109,11 @@ fn event_json(event: &Event) -> Option<Map<String, Value>> {
             "event": "error",
             "peer": peer_json(peer),
             "message": error.to_string(),
+        }),
+        Event::ProofsRefused { peer, replaced_by } => json!({
+            "event": "proofs_refused",
+            "peer": peer_json(peer),
+            "passcode": replaced_by.as_ref().map(Passcode::to_text),
         }),
         Event::DiscoveryProblem(problem) => json!({
             "event": "error",

@@ -12,7 +12,7 @@ use crate::{
 };
 
 pub(crate) async fn run(common: &Common, options: &Cat) -> Result<(), Failure> {
-    let session = common.session()?.start().await?;
+    let session = common.start().await?;
     let result = join(&session, options).await;
     session.leave().await;
     result

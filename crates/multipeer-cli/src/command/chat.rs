@@ -15,7 +15,7 @@ use crate::{
 };
 
 pub(crate) async fn run(common: &Common, options: &Chat) -> Result<(), Failure> {
-    let session = common.session()?.start().await?;
+    let session = common.start().await?;
     let on_terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
     let result = if on_terminal && !options.plain && !common.json {
         screen::run(&session).await

@@ -39,7 +39,14 @@ pub(crate) async fn wait_for(
             return Ok(peer);
         }
         match timeout_at(deadline, events.next()).await {
-            Ok(Some(Event::InvitationFailed { peer, error })) => problem = Some((peer, error)),
+            Ok(Some(Event::InvitationFailed { peer, error })) => {
+                let hopeless = error.is_refused_admission() && choose([&peer], text)?.is_some();
+                problem = Some((peer, error));
+                // Nobody tries again by itself.
+                if hopeless {
+                    break;
+                }
+            }
             Ok(Some(_)) => {}
             Ok(None) | Err(_) => break,
         }

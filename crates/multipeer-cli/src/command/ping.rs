@@ -14,7 +14,7 @@ use crate::{
 };
 
 pub(crate) async fn run(common: &Common, options: &Ping) -> Result<(), Failure> {
-    let session = common.session()?.start().await?;
+    let session = common.start().await?;
     let mut events = session.events();
     let json = JsonEvents::new();
     let patience = Duration::from_secs(options.wait);

@@ -17,7 +17,7 @@ use crate::{
 };
 
 pub(crate) async fn run(common: &Common, options: &Receive) -> Result<(), Failure> {
-    let session = common.session()?.start().await?;
+    let session = common.start().await?;
     let mut events = session.events();
     let json = common.json.then(JsonEvents::new);
     let mut running = JoinSet::new();

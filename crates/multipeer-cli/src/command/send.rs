@@ -16,7 +16,7 @@ use crate::{
 };
 
 pub(crate) async fn run(common: &Common, options: &Send) -> Result<(), Failure> {
-    let session = common.session()?.start().await?;
+    let session = common.start().await?;
     let result = send(&session, common, options).await;
     session.leave().await;
     result

@@ -1,6 +1,6 @@
 //! Chat in lines: what is read is sent, what comes is printed.
 
-use multipeer::{Event, Session};
+use multipeer::{Event, Peer, Session, Verified};
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
@@ -23,7 +23,7 @@ pub(super) async fn run(session: &Session, json: bool) -> Result<(), Failure> {
         };
         tokio::select! {
             event = events.next() => match event {
-                Some(event) => print(&event, json.as_ref()),
+                Some(event) => print(session, &event, json.as_ref()),
                 None => return Ok(()),
             },
             line = next_line => match line? {
@@ -72,26 +72,44 @@ fn list(session: &Session, json: Option<&JsonEvents>) {
         return;
     }
     for peer in &peers {
-        output::line(&format!("* {peer} ({})", peer.id.short()));
+        let verified = how_verified(session, peer);
+        output::line(&format!("* {peer} ({}){verified}", peer.id.short()));
     }
     if peers.is_empty() {
         output::line(&"* nobody is here yet");
     }
 }
 
-fn print(event: &Event, json: Option<&JsonEvents>) {
+fn print(session: &Session, event: &Event, json: Option<&JsonEvents>) {
     if let Some(json) = json {
-        return json.print(event);
+        return json.print_verified(session, event);
     }
-    if let Some(text) = describe(event) {
+    if let Some(text) = describe(session, event) {
         output::line(&text);
     }
 }
 
+/// How a peer was verified; nothing in an open session.
+pub(super) fn how_verified(session: &Session, peer: &Peer) -> String {
+    match session.verified(peer) {
+        None | Some(Verified::Open) => String::new(),
+        Some(verified) => format!(", {verified}"),
+    }
+}
+
 /// An event as a line, if it is worth one.
-pub(super) fn describe(event: &Event) -> Option<String> {
+pub(super) fn describe(session: &Session, event: &Event) -> Option<String> {
     Some(match event {
-        Event::PeerConnected(peer) => format!("* {peer} is here"),
+        Event::PeerConnected(peer) => format!("* {peer} is here{}", how_verified(session, peer)),
+        Event::InvitationFailed { peer, error } if error.is_refused_admission() => {
+            format!("! {peer}: {error}")
+        }
+        Event::ProofsRefused { peer, replaced_by } => {
+            let new = replaced_by
+                .as_ref()
+                .map(|code| format!("; the new passcode is {}", code.to_text()));
+            format!("! {peer} has tried three wrong secrets{}", new.unwrap_or_default())
+        }
         Event::PeerDisconnected { peer, reason, unconfirmed } => {
             let lost = match unconfirmed.len() {
                 0 => String::new(),

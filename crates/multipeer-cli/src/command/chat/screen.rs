@@ -28,13 +28,16 @@ pub(super) async fn run(session: &Session) -> Result<(), Failure> {
 async fn show(session: &Session, terminal: &mut DefaultTerminal) -> Result<(), Failure> {
     let mut state = ScreenState::default();
     state.push("* write a line and press Enter; /peers, /msg NAME TEXT, /quit".to_owned());
+    if let Some(passcode) = session.passcode() {
+        state.push(format!("* who wants to join must know the passcode {}", passcode.to_text()));
+    }
     let mut events = session.events();
     let mut keys = EventStream::new();
     loop {
         terminal.draw(|frame| draw(frame, session, &mut state))?;
         tokio::select! {
             event = events.next() => match event {
-                Some(event) => describe(&event).into_iter().for_each(|line| state.push(line)),
+                Some(event) => describe(session, &event).into_iter().for_each(|line| state.push(line)),
                 None => return Ok(()),
             },
             key = keys.next() => match key {

@@ -1,0 +1,90 @@
+//! What the command line says about who may join.
+
+use std::{
+    fs,
+    io::{BufRead, IsTerminal, Write},
+    path::{Path, PathBuf},
+};
+
+use clap::Args;
+use multipeer::{Admission, PeerId, SessionBuilder};
+
+use crate::failure::Failure;
+
+/// Whom a session takes: everyone, unless one of these is given. Not `Debug`: it holds secrets.
+#[derive(Clone, Args)]
+pub(crate) struct Trust {
+    /// Take those who know the passcode; without one, make one and show it
+    ///
+    /// Others on this machine may see the command line: --passcode-file and the environment keep it
+    /// from them.
+    #[arg(
+        long,
+        global = true,
+        value_name = "CODE",
+        num_args = 0..=1,
+        default_missing_value = "",
+        env = "MULTIPEER_PASSCODE",
+        hide_env_values = true,
+        conflicts_with = "passcode_file"
+    )]
+    passcode: Option<String>,
+
+    /// Read the passcode from this file; - asks for it
+    #[arg(long, global = true, value_name = "FILE")]
+    passcode_file: Option<PathBuf>,
+
+    /// Take those who have the key in this file, of at least 16 bytes; its name is the key's
+    /// (repeatable)
+    #[arg(long = "psk-file", global = true, value_name = "FILE")]
+    psk_files: Vec<PathBuf>,
+
+    /// Take the peer with this id (repeatable)
+    #[arg(long = "allow", global = true, value_name = "ID")]
+    allowed: Vec<PeerId>,
+}
+
+impl Trust {
+    /// Tells a session whom to take.
+    pub(crate) fn apply(&self, mut builder: SessionBuilder) -> Result<SessionBuilder, Failure> {
+        let mut demands = Vec::new();
+        match (&self.passcode, &self.passcode_file) {
+            (Some(code), _) if code.is_empty() => builder = builder.generated_passcode(),
+            (Some(code), _) => demands.push(Admission::passcode(code)),
+            (None, Some(path)) if path == Path::new("-") => {
+                demands.push(Admission::passcode(ask_passcode()?));
+            }
+            (None, Some(path)) => {
+                let code = fs::read_to_string(path).map_err(|error| unreadable(path, &error))?;
+                demands.push(Admission::passcode(code));
+            }
+            (None, None) => {}
+        }
+        for path in &self.psk_files {
+            let key = fs::read(path).map_err(|error| unreadable(path, &error))?;
+            let name = path.file_stem().unwrap_or_default().to_string_lossy();
+            demands.push(Admission::preshared_key(name, key.trim_ascii_end()));
+        }
+        if !self.allowed.is_empty() {
+            demands.push(Admission::allowlist(self.allowed.iter().copied()));
+        }
+        Ok(match demands.into_iter().reduce(Admission::or) {
+            Some(admission) => builder.admission(admission),
+            None => builder,
+        })
+    }
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::Check(format!("could not read {}: {error}", path.display()))
+}
+
+fn ask_passcode() -> Result<String, Failure> {
+    if std::io::stdin().is_terminal() {
+        eprint!("passcode: ");
+        std::io::stderr().flush()?;
+    }
+    let mut line = String::new();
+    std::io::stdin().lock().read_line(&mut line)?;
+    Ok(line)
+}
