@@ -133,10 +133,9 @@ pub const MAX_KEY_NAME_BYTES: usize = 63;
 pub const MAX_WRONG_PROOFS: u32 = 3;
 /// Peers of which wrong proofs are remembered.
 pub const MAX_WRONG_PROVERS: usize = 1024;
-/// The first pause after a wrong proof, in which nobody new is listened to; each one more doubles
-/// it, ...
-pub const MIN_PROOF_PAUSE: Duration = Duration::from_millis(250);
-/// ... up to this.
-pub const MAX_PROOF_PAUSE: Duration = Duration::from_secs(10);
-/// Time after which a wrong proof does not count for the pause any more.
-pub const WRONG_PROOF_MEMORY: Duration = Duration::from_secs(600);
+/// Wrong proofs that are put up with in a row, whoever shows them. People mistype, and two rooms with
+/// different passcodes may be side by side; ...
+pub const WRONG_PROOF_BURST: u32 = 32;
+/// ... after that there is one for each of these, and nobody new is listened to in between. Someone
+/// who guesses at six digits is right within an hour once in 2,500 times.
+pub const WRONG_PROOF_INTERVAL: Duration = Duration::from_secs(10);

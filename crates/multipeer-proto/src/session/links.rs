@@ -75,7 +75,10 @@ impl Session {
         } else if self.is_overrun(peer, direction) {
             Some((GoodbyeReason::Busy, ""))
         } else if self.proofs_wait(now, peer) {
-            Some((GoodbyeReason::Busy, "after a wrong proof; it will listen again in a while"))
+            Some((
+                GoodbyeReason::Busy,
+                "after too many wrong proofs; it will listen again in a while",
+            ))
         } else {
             None
         };
@@ -364,9 +367,11 @@ impl Session {
         let Some(link) = self.links.remove(&id) else {
             return;
         };
-        if link.proving.as_ref().is_some_and(Proving::has_shown) {
-            // Who has seen this side's proof and shows none may have tried a guess.
-            self.note_wrong_proof(now, link.peer);
+        if link.proving.as_ref().is_some_and(Proving::has_shown)
+            && !self.members.contains_key(&link.peer)
+        {
+            // Who has seen this side's proof and shows none may have tried a guess, or its link died.
+            self.wrong_proofs.count(now);
         }
         if let Some(reference) = link.reference
             && self.members.contains_key(&link.peer)

@@ -5,7 +5,7 @@
 //! its proof first, the acceptor checks it and shows its own. One that has no secret in common with
 //! this side is taken if it is on the list or the session is open, and refused otherwise.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
@@ -13,9 +13,7 @@ use super::{Direction, Event, InviteError, Session};
 use crate::{
     frame::{ExchangeOffer, Frame, GoodbyeReason, Hello, Proof},
     id::{LinkId, PeerId},
-    limits::{
-        MAX_PROOF_PAUSE, MAX_WRONG_PROOFS, MAX_WRONG_PROVERS, MIN_PROOF_PAUSE, WRONG_PROOF_MEMORY,
-    },
+    limits::{MAX_WRONG_PROOFS, MAX_WRONG_PROVERS, WRONG_PROOF_BURST, WRONG_PROOF_INTERVAL},
     time::Timestamp,
     trust::{Admission, Exchange, LinkKeys, Proofs, Role, Scheme, Verified},
 };
@@ -72,15 +70,31 @@ impl Proving {
 #[derive(Debug, Default)]
 pub(super) struct WrongProofs {
     by_peer: BTreeMap<PeerId, u32>,
-    /// When the latest were shown.
-    latest: VecDeque<Timestamp>,
-    /// Nobody new is listened to before this moment.
-    pause_until: Option<Timestamp>,
+    /// How many count still: one fewer with each [`WRONG_PROOF_INTERVAL`] since `counted_at`.
+    count: u32,
+    counted_at: Timestamp,
 }
 
 impl WrongProofs {
     pub(super) fn len(&self) -> usize {
         self.by_peer.len()
+    }
+
+    /// How many count at the moment, and since when.
+    pub(super) fn current(&self, now: Timestamp) -> (u32, Timestamp) {
+        let intervals = now.since(self.counted_at).as_nanos() / WRONG_PROOF_INTERVAL.as_nanos();
+        match u32::try_from(intervals) {
+            Ok(intervals) if intervals < self.count => {
+                (self.count - intervals, self.counted_at + WRONG_PROOF_INTERVAL * intervals)
+            }
+            _ => (0, now),
+        }
+    }
+
+    /// Counts one, whoever it was of: however many ids somebody has, there is time for few guesses.
+    pub(super) fn count(&mut self, now: Timestamp) {
+        let (count, counted_at) = self.current(now);
+        (self.count, self.counted_at) = (count + 1, counted_at);
     }
 }
 
@@ -170,27 +184,19 @@ impl Session {
         self.fail_invitations(now, peer, &InviteError::NotAdmitted { demand });
     }
 
-    /// Whether a link to the peer comes too soon after wrong proofs. Members are not kept waiting.
+    /// Whether there were too many wrong proofs, of the peer or of late. Members are not kept waiting.
     pub(super) fn proofs_wait(&self, now: Timestamp, peer: PeerId) -> bool {
         let wrong = self.wrong_proofs.by_peer.get(&peer).copied().unwrap_or(0);
-        let paused = self.wrong_proofs.pause_until.is_some_and(|until| now < until);
-        wrong >= MAX_WRONG_PROOFS || (paused && !self.members.contains_key(&peer))
+        let (count, _) = self.wrong_proofs.current(now);
+        let too_many = count >= WRONG_PROOF_BURST;
+        wrong >= MAX_WRONG_PROOFS || (too_many && !self.members.contains_key(&peer))
     }
 
     pub(super) fn note_wrong_proof(&mut self, now: Timestamp, peer: PeerId) {
         let wrong = &mut self.wrong_proofs;
-        while wrong.latest.front().is_some_and(|&at| now >= at + WRONG_PROOF_MEMORY) {
-            wrong.latest.pop_front();
-        }
-        // More do not make the pause longer.
-        if wrong.latest.len() < MAX_WRONG_PROVERS {
-            wrong.latest.push_back(now);
-        }
-        let doublings = u32::try_from(wrong.latest.len() - 1).unwrap_or(u32::MAX).min(16);
-        let pause = MIN_PROOF_PAUSE.saturating_mul(1 << doublings).min(MAX_PROOF_PAUSE);
-        wrong.pause_until = Some(now + pause);
+        wrong.count(now);
         if wrong.by_peer.len() >= MAX_WRONG_PROVERS && !wrong.by_peer.contains_key(&peer) {
-            // Whoever has so many ids is slowed down by the pause.
+            // Whoever has so many ids is slowed down all the same.
             let least = wrong.by_peer.iter().min_by_key(|(_, count)| **count);
             if let Some(least) = least.map(|(&peer, _)| peer) {
                 wrong.by_peer.remove(&least);

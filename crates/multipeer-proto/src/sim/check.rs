@@ -26,6 +26,7 @@ pub enum Violation {
     FoundItself { at: Run },
     Unbounded { at: Run, sizes: [usize; 8] },
     HonestPeerMisbehaved { at: Run },
+    NotAdmitted { at: Run, peer: PeerId },
     BadConfirmation { at: Run, from: PeerId, error: DeliveryError },
     NotHealed { missing: String },
     DifferentLinks { between: Run, and: Run },
@@ -69,6 +70,9 @@ impl fmt::Display for Violation {
             }
             Self::HonestPeerMisbehaved { at } => {
                 write!(f, "{at} was told that an honest peer misbehaved")
+            }
+            Self::NotAdmitted { at, peer } => {
+                write!(f, "6: {at} is connected with {peer:?}, which does not know its passcode")
             }
             Self::BadConfirmation { at, from, error } => {
                 write!(f, "3: {at} got an impossible confirmation of {from:?}: {error}")

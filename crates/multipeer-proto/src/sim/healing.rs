@@ -54,7 +54,8 @@ impl World {
         }
         for host in self.hosts.iter().flatten() {
             let mut expected: Vec<PeerId> = alive.iter().map(|run| run.id).collect();
-            expected.retain(|&id| id != host.run.id);
+            let room = self.rooms.get(&host.run.id);
+            expected.retain(|id| *id != host.run.id && self.rooms.get(id) == room);
             expected.sort_unstable();
             let listed: Vec<PeerId> = host.session.peers().map(|peer| peer.id).collect();
             if listed != expected {
@@ -62,6 +63,9 @@ impl World {
                 return Some(Violation::NotHealed { missing });
             }
             for other in self.hosts.iter().flatten().filter(|other| other.run != host.run) {
+                if self.rooms.get(&other.run.id) != room {
+                    continue;
+                }
                 let link = host.session.attached_link(other.run.id);
                 if link.is_none() || link != other.session.attached_link(host.run.id) {
                     let (between, and) = (host.run, other.run);

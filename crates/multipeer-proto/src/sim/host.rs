@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::{Run, Violation, network::ConnectionId};
 use crate::{
     Config, DisplayName, Input, Joining, LinkId, Outbox, PeerId, ServiceType, Session, Timestamp,
-    delivery::Inbox, limits::OUTBOX_BYTES,
+    delivery::Inbox, limits::OUTBOX_BYTES, trust::Admission,
 };
 
 /// Messages of one peer, in both directions.
@@ -53,14 +53,39 @@ pub(super) struct Host {
     pub(super) outbox_bytes: usize,
 }
 
+/// Who is to find together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Room {
+    /// Everyone.
+    Open,
+    /// Those who know this passcode.
+    Closed(&'static str),
+}
+
+impl Room {
+    /// Two rooms side by side, and some who know neither's passcode.
+    pub(super) fn of_host(index: usize) -> Self {
+        [Self::Closed("481-516"), Self::Closed("481-517"), Self::Closed("481-516"), Self::Open]
+            [index % 4]
+    }
+
+    fn admission(self) -> Admission {
+        match self {
+            Self::Open => Admission::open(),
+            Self::Closed(code) => Admission::passcode(code),
+        }
+    }
+}
+
 impl Host {
-    pub(super) fn new(run: Run, joining: Joining, window: std::time::Duration) -> Self {
+    pub(super) fn new(run: Run, joining: Joining, window: std::time::Duration, room: Room) -> Self {
         let name = DisplayName::new(format!("host {}", run.id.short()));
         let service = ServiceType::new("sim");
         let (Ok(name), Ok(service)) = (name, service) else { unreachable!("these are names") };
         let config = Config {
             joining,
             reconnect_window: window,
+            admission: room.admission(),
             ..Config::new(run.id, service, name, run.incarnation)
         };
         Self {

@@ -13,13 +13,15 @@ use rand_chacha::ChaCha8Rng;
 use super::{
     Failure, Options, Report, Run, Violation,
     check::Checker,
-    host::Host,
+    host::{Host, Room},
     network::{ConnectionId, Connections, Packet, Side, Stream},
 };
 use crate::{
     Announcement, Command, Event, Input, InvitationId, Joining, Output, PeerId, Timestamp,
 };
 
+/// Of so many runs one has rooms with passcodes.
+const CLOSED_EVERY: u64 = 16;
 /// Steps of one run: far more than any that makes progress.
 const MAX_STEPS: u64 = 2_000_000;
 /// How long a packet that cannot get through waits until it is sent again.
@@ -112,6 +114,11 @@ pub(super) struct World {
     pub(super) ids: u64,
     pub(super) joining: Joining,
     pub(super) window: Duration,
+    /// Whether each host is in one of several rooms, of which only those with the same passcode are
+    /// to find together.
+    closed: bool,
+    /// The room of each id that there ever was.
+    pub(super) rooms: BTreeMap<PeerId, Room>,
     queue: BinaryHeap<Reverse<(Timestamp, u64)>>,
     happenings: BTreeMap<u64, Happening>,
     pub(super) scheduled: u64,
@@ -137,6 +144,9 @@ impl World {
             ids: 0,
             joining,
             window,
+            // Proofs take a processor's time: some runs must do.
+            closed: options.seed % CLOSED_EVERY == CLOSED_EVERY - 1,
+            rooms: BTreeMap::new(),
             queue: BinaryHeap::new(),
             happenings: BTreeMap::new(),
             scheduled: 0,
@@ -273,7 +283,9 @@ impl World {
         self.ids += 1;
         let id = id.unwrap_or_else(|| PeerId::from_bytes(self.random.random()));
         let run = Run { id, incarnation: self.ids };
-        self.hosts[host] = Some(Host::new(run, self.joining, self.window));
+        let room = if self.closed { Room::of_host(host) } else { Room::Open };
+        self.rooms.insert(id, room);
+        self.hosts[host] = Some(Host::new(run, self.joining, self.window, room));
         let address = std::net::SocketAddr::from(([10, 0, 0, u8::try_from(host).unwrap_or(0)], 1));
         self.input(run, Input::OwnAddresses(vec![address]))?;
         self.input(run, Input::Command(Command::StartLooking))?;
@@ -373,6 +385,9 @@ impl World {
             Event::PeerLost(peer) => self.checker.lost(run, peer.id, looking)?,
             Event::Connected(peer) => {
                 self.report.connections += 1;
+                if self.rooms.get(&run.id) != self.rooms.get(&peer.id) {
+                    return Err(Violation::NotAdmitted { at: run, peer: peer.id });
+                }
                 self.checker.connected(run, peer.id)?;
             }
             Event::Disconnected { peer, .. } => {
