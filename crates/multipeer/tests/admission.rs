@@ -5,6 +5,8 @@
 
 mod common;
 
+use std::time::{Duration, Instant};
+
 use common::{Host, Place};
 use multipeer::{Admission, Event, GoodbyeReason, Identity, InviteError, StartError, Verified};
 
@@ -134,7 +136,7 @@ async fn a_passcode_that_was_made_here_is_told_and_replaced_when_it_is_guessed_a
             if let Ok(mut invitation) = tries.invite(id, "").await {
                 _ = invitation.answer().await;
             }
-            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
             // Her own side would stop after three, too.
             _ = tries.set_admission(Admission::passcode("wrong again"));
         }
@@ -187,4 +189,34 @@ async fn a_link_that_died_is_proven_again() {
     let mut bob = Host::start(place.builder("Bob").identity(identity)).await;
     let error = refused(&mut bob).await;
     assert!(error.is_refused_admission(), "{error:?}");
+}
+
+/// Time from the second session's start until the two are connected.
+async fn time_to_connect(admission: Admission) -> Duration {
+    let place = Place::default();
+    let mut alice = start(&place, "Alice", admission.clone()).await;
+    let mut bob = start(&place, "Bob", admission).await;
+    let begin = Instant::now();
+    connect(&mut alice, &mut bob).await;
+    let time = begin.elapsed();
+    tokio::join!(alice.session.leave(), bob.session.leave());
+    time
+}
+
+#[tokio::test]
+async fn a_passcode_adds_a_few_milliseconds() {
+    let mut times = [Vec::new(), Vec::new()];
+    for _ in 0..7 {
+        times[0].push(time_to_connect(Admission::open()).await);
+        times[1].push(time_to_connect(Admission::passcode("481-516")).await);
+    }
+    let [open, closed] = times.map(|mut times| {
+        times.sort_unstable();
+        times[times.len() / 2]
+    });
+    println!("connected after {open:?} in the open and {closed:?} with a passcode");
+    // Without optimisation the curve's arithmetic takes a hundred times as long.
+    if !cfg!(debug_assertions) {
+        assert!(closed < open + Duration::from_millis(10), "{closed:?} and {open:?}");
+    }
 }
