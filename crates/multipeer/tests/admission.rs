@@ -53,7 +53,7 @@ async fn a_wrong_passcode_is_refused_on_both_sides_with_words() {
     for host in [&mut alice, &mut bob] {
         let error = refused(host).await;
         assert!(error.is_refused_admission(), "{error:?}");
-        assert!(error.to_string().contains("the passcodes of this side and of the peer differ"));
+        assert!(error.to_string().contains("the passcodes of the two sides differ"));
     }
     assert!(alice.session.peers().is_empty() && bob.session.peers().is_empty());
 }

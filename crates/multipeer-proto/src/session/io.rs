@@ -475,7 +475,7 @@ pub enum InviteError {
         text: String,
     },
     /// The peer's secret is not the one that this side has.
-    #[error("the {} of this side and of the peer differ", secret_name(*.scheme, name))]
+    #[error("the {} of the two sides differ", secret_name(*.scheme, name))]
     WrongSecret {
         /// What kind of secret.
         scheme: Scheme,

@@ -130,7 +130,7 @@ fn a_wrong_passcode_is_refused_by_both_with_words() {
     assert_eq!(pair.admitted(), [None, None]);
     let (reason, text) = pair.closing(1);
     assert_eq!(reason, GoodbyeReason::NotAdmitted);
-    assert_eq!(text, "the passcodes of this side and of the peer differ");
+    assert_eq!(text, "the passcodes of the two sides differ");
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn the_key_that_both_have_is_the_one_that_is_proven() {
     pair.meet();
     // Of several the dialler's first is taken, and there the two differ.
     assert_eq!(pair.admitted(), [None, None]);
-    assert_eq!(pair.closing(1).1, "the keys called \"old\" of this side and of the peer differ");
+    assert_eq!(pair.closing(1).1, "the keys called \"old\" of the two sides differ");
 }
 
 #[test]
