@@ -207,8 +207,8 @@ impl Session {
 
     /// How a peer in the session has shown that it may be here.
     pub fn verified(&self, peer: PeerId) -> Option<&Verified> {
-        let link = self.members.get(&peer)?.attached?;
-        self.links.get(&link)?.verified.as_ref()
+        let member = self.members.get(&peer).filter(|member| member.connected)?;
+        member.verified.as_ref()
     }
 
     /// The link that carries a peer's messages, as both ends name it.

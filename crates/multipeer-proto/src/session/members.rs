@@ -12,6 +12,7 @@ use crate::{
     },
     name::{DiscoveryInfo, DisplayName},
     time::Timestamp,
+    trust::Verified,
 };
 
 /// Pause between two digests to the same member, so that two who differ do not go on answering
@@ -24,6 +25,8 @@ pub(super) struct Member {
     name: Option<DisplayName>,
     info: DiscoveryInfo,
     incarnation: Option<u64>,
+    /// How it was admitted, on the latest link.
+    pub(super) verified: Option<Verified>,
     /// Whether the application was told that it is connected.
     pub(super) connected: bool,
     /// The link that carries its messages.
@@ -113,10 +116,14 @@ impl Session {
     }
 
     fn note_hello(&mut self, peer: PeerId, link: LinkId) {
-        let Some(hello) = self.links.get(&link).and_then(|link| link.hello.clone()) else {
+        let Some(link) = self.links.get(&link) else {
+            return;
+        };
+        let (Some(hello), verified) = (link.hello.clone(), link.verified.clone()) else {
             return;
         };
         if let Some(member) = self.members.get_mut(&peer) {
+            member.verified = verified;
             member.name = Some(hello.name);
             member.info = hello.info;
             member.incarnation = Some(hello.incarnation);

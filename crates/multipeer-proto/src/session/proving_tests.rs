@@ -327,3 +327,22 @@ fn what_is_remembered_of_wrong_proofs_is_bounded() {
     }
     assert_eq!(bob.wrong_proofs.len(), crate::limits::MAX_WRONG_PROVERS);
 }
+
+#[test]
+fn a_member_stays_verified_while_its_link_is_replaced() {
+    let mut pair = Pair::new(code("481-516"), code("481-516"));
+    pair.meet();
+    let invite = Command::Invite {
+        invitation: InvitationId(1),
+        peer: id(2),
+        context: Bytes::new(),
+        timeout: std::time::Duration::from_secs(5),
+    };
+    pair.alice.handle(pair.now, Input::Command(invite));
+    pair.run();
+    assert_eq!(pair.alice.verified(id(2)), Some(&Verified::Passcode));
+    assert_eq!(pair.bob.verified(id(1)), Some(&Verified::Passcode));
+    pair.alice.handle(pair.now, Input::LinkDown { link: LINK });
+    assert_eq!(pair.alice.verified(id(2)), Some(&Verified::Passcode));
+    assert_eq!(pair.alice.verified(id(3)), None);
+}
