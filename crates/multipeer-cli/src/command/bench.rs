@@ -23,6 +23,7 @@ use self::{
 use crate::{
     cli::{Bench, Common},
     failure::Failure,
+    output,
 };
 
 /// Bytes in a write of bulk.
@@ -44,7 +45,8 @@ pub(crate) async fn run(common: &Common, options: &Bench) -> Result<(), Failure>
     let other = Other::start(&service, folder.path()).await?;
     let raw = RawLink::open(&other.raw).await?;
     let link = Link::open(&service).await?;
-    let mut bench = Run { options, table: Table::new(common.json), link, raw, folder };
+    let json = common.json;
+    let mut bench = Run { options, json, table: Table::new(json), link, raw, folder };
     let result = bench.all().await;
     bench.link.leave().await;
     other.stop().await;
@@ -54,6 +56,7 @@ pub(crate) async fn run(common: &Common, options: &Bench) -> Result<(), Failure>
 /// One run of everything.
 struct Run<'a> {
     options: &'a Bench,
+    json: bool,
     table: Table,
     link: Link,
     raw: RawLink,
@@ -169,8 +172,16 @@ impl Run<'_> {
         let mut rsync = Rsync::start(source.path(), self.folder.path()).await?;
         let mut row = Row::new(&what, Unit::PerSecond { bytes: files::SMALL }).at_least(0.5);
         for _ in 0..self.options.turns {
-            if let Some(rsync) = &mut rsync {
-                row.theirs.push(rate(count, rsync.copy().await?));
+            match rsync.as_mut() {
+                Some(daemon) => match daemon.copy().await {
+                    Ok(time) => row.theirs.push(rate(count, time)),
+                    // Then there is nothing to compare with.
+                    Err(failure) => {
+                        output::failure(&failure, self.json);
+                        rsync = None;
+                    }
+                },
+                None => row.theirs.clear(),
             }
             row.ours.push(rate(count, self.link.resource(&mut source).await?));
         }

@@ -19,6 +19,18 @@ use crate::failure::Failure;
 /// Time for the daemon to listen.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// As root the daemon would read as somebody who may not; as anyone else it cannot choose.
+#[cfg(unix)]
+fn whose(folder: &Path) -> io::Result<&'static str> {
+    use std::os::unix::fs::MetadataExt;
+    Ok(if fs::metadata(folder)?.uid() == 0 { "uid = 0\ngid = 0\n" } else { "" })
+}
+
+#[cfg(not(unix))]
+fn whose(_: &Path) -> io::Result<&'static str> {
+    Ok("")
+}
+
 /// A daemon that serves a folder.
 pub(super) struct Rsync {
     _daemon: Child,
@@ -33,9 +45,9 @@ impl Rsync {
     pub(super) async fn start(source: &Path, folder: &Path) -> Result<Option<Self>, Failure> {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let settings = folder.join("rsyncd.conf");
-        // As root it would read as somebody who may not.
         let text = format!(
-            "use chroot = no\nuid = 0\ngid = 0\n[source]\npath = {}\nread only = yes\n",
+            "use chroot = no\n{}[source]\npath = {}\nread only = yes\n",
+            whose(folder)?,
             source.display()
         );
         fs::write(&settings, text)?;
