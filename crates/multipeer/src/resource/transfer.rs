@@ -229,6 +229,8 @@ pub(crate) struct Reporter {
     status: watch::Sender<Status>,
     pub(crate) control: watch::Receiver<Control>,
     last_report: Instant,
+    /// How far it is, reported or not.
+    received: Received,
     /// When which number of bytes was done, over the last seconds.
     history: std::collections::VecDeque<(Instant, u64)>,
 }
@@ -247,12 +249,14 @@ impl Reporter {
         let (control, controlled) = watch::channel(Control::default());
         let last_report = Instant::now();
         let history = std::collections::VecDeque::new();
-        let reporter = Self { status, control: controlled, last_report, history };
+        let received = Received::default();
+        let reporter = Self { status, control: controlled, last_report, received, history };
         (reporter, Transfer { peer, name, id, direction, status: watched, control })
     }
 
     /// Reports how far it is, unless that was done just now.
     pub(crate) fn report(&mut self, state: TransferState, received: Received) {
+        self.received = received;
         let (now, done) = (Instant::now(), received.bytes);
         let nothing_new = {
             let before = &self.status.borrow().progress;
@@ -277,6 +281,10 @@ impl Reporter {
 
     /// Ends it.
     pub(crate) fn end(&mut self, outcome: Result<TransferReport, TransferError>) {
-        self.status.send_modify(|status| status.outcome = Some(outcome));
+        let Received { bytes, files } = self.received;
+        self.status.send_modify(|status| {
+            (status.progress.done, status.progress.files) = (bytes, files);
+            status.outcome = Some(outcome);
+        });
     }
 }
