@@ -364,15 +364,9 @@ impl Session {
 
     /// Removes a link from the tables; its member, if it has one, is to be dialled again.
     fn forget_link(&mut self, now: Timestamp, id: LinkId) {
-        let Some(link) = self.links.remove(&id) else {
+        let Some(link) = self.remove_link(id) else {
             return;
         };
-        if link.proving.as_ref().is_some_and(Proving::has_shown)
-            && !self.members.contains_key(&link.peer)
-        {
-            // Who has seen this side's proof and shows none may have tried a guess, or its link died.
-            self.wrong_proofs.count(now);
-        }
         if let Some(reference) = link.reference
             && self.members.contains_key(&link.peer)
         {
@@ -382,10 +376,22 @@ impl Session {
         self.member_link_gone(now, link.peer, id);
     }
 
+    /// Takes a link out of the table, whyever it ends.
+    fn remove_link(&mut self, id: LinkId) -> Option<Link> {
+        let link = self.links.remove(&id)?;
+        if let Some(shown_at) = link.proving.as_ref().and_then(Proving::shown_at)
+            && !self.is_connected(link.peer)
+        {
+            // Who has seen this side's proof and shows none may have tried a guess, or its link died.
+            self.wrong_proofs.count(shown_at);
+        }
+        Some(link)
+    }
+
     /// Says goodbye and closes a link for good.
     pub(super) fn close_link(&mut self, id: LinkId, reason: GoodbyeReason, mut text: String) {
         text.truncate(text.floor_char_boundary(MAX_TEXT_BYTES));
-        if let Some(link) = self.links.remove(&id) {
+        if let Some(link) = self.remove_link(id) {
             self.incoming_link_gone(link.peer);
             if let Some(member) = self.members.get_mut(&link.peer)
                 && member.attached == Some(id)
@@ -440,6 +446,11 @@ impl Session {
 
     fn is_leaving(&self) -> bool {
         self.phase != super::Phase::Running
+    }
+
+    /// Whether the peer is in the session, as far as the application knows.
+    pub(super) fn is_connected(&self, peer: PeerId) -> bool {
+        self.members.get(&peer).is_some_and(|member| member.connected)
     }
 
     /// Whether a new link to the peer would be used: it is a member, or invited.

@@ -44,6 +44,7 @@ struct Begun {
 
 #[derive(Debug)]
 struct Awaited {
+    since: Timestamp,
     hello: Hello,
     proofs: Proofs,
     scheme: Scheme,
@@ -59,10 +60,13 @@ impl Proving {
         matches!(self.stage, Stage::Proof(_))
     }
 
-    /// Whether the other side has seen this side's proof, from which it learns whether a guess was
-    /// right, and has shown none.
-    pub(super) fn has_shown(&self) -> bool {
-        self.role == Role::Dialler && self.awaits_proof()
+    /// When this side showed its proof, from which the other side learns whether a guess was right,
+    /// if that has shown none since.
+    pub(super) fn shown_at(&self) -> Option<Timestamp> {
+        match &self.stage {
+            Stage::Proof(awaited) if self.role == Role::Dialler => Some(awaited.since),
+            _ => None,
+        }
     }
 }
 
@@ -147,7 +151,7 @@ impl Session {
         if role == Role::Dialler {
             self.send(id, Frame::Proof(Proof { confirmation: proofs.ours }));
         }
-        let awaited = Awaited { hello, proofs, scheme, name };
+        let awaited = Awaited { since: now, hello, proofs, scheme, name };
         if let Some(link) = self.links.get_mut(&id) {
             link.proving = Some(Proving { role, keys, stage: Stage::Proof(Box::new(awaited)) });
         }
@@ -159,7 +163,7 @@ impl Session {
         let Some(Proving { role, stage: Stage::Proof(awaited), .. }) = link.proving.take() else {
             return;
         };
-        let Awaited { hello, proofs, scheme, name } = *awaited;
+        let Awaited { hello, proofs, scheme, name, .. } = *awaited;
         let ours = Proof { confirmation: proofs.ours };
         if !proofs.verify(&proof.confirmation) {
             self.note_wrong_proof(now, peer);
@@ -193,8 +197,13 @@ impl Session {
     }
 
     pub(super) fn note_wrong_proof(&mut self, now: Timestamp, peer: PeerId) {
+        let is_connected = self.is_connected(peer);
         let wrong = &mut self.wrong_proofs;
         wrong.count(now);
+        // It may know what was asked for before, and comes back over another link.
+        if is_connected {
+            return;
+        }
         if wrong.by_peer.len() >= MAX_WRONG_PROVERS && !wrong.by_peer.contains_key(&peer) {
             // Whoever has so many ids is slowed down all the same.
             let least = wrong.by_peer.iter().min_by_key(|(_, count)| **count);

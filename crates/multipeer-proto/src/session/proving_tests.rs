@@ -2,10 +2,12 @@
 
 use bytes::Bytes;
 
-use super::*;
+use super::{
+    tests::{config, id, started},
+    *,
+};
 use crate::{
-    DisplayName, ServiceType,
-    frame::{Goodbye, Proof},
+    frame::{Accept, Goodbye, Proof},
     trust::{Admission, LinkKeys, Scheme},
 };
 
@@ -24,18 +26,8 @@ struct Pair {
     tamper: fn(&mut Frame) -> bool,
 }
 
-fn id(byte: u8) -> PeerId {
-    PeerId::from_bytes([byte; 32])
-}
-
 fn session(byte: u8, admission: Admission) -> Session {
-    let service = ServiceType::new("test").unwrap();
-    let name = DisplayName::new(format!("peer {byte}")).unwrap();
-    let mut config = Config::new(id(byte), service, name, u64::from(byte));
-    config.admission = admission;
-    let mut session = Session::new(config);
-    session.handle(Timestamp::ZERO, Input::Command(Command::StartLooking));
-    session
+    started(Config { admission, ..config(byte) })
 }
 
 impl Pair {
@@ -61,6 +53,19 @@ impl Pair {
 
     fn meet(&mut self) {
         self.meet_over(LINK, [9, 9]);
+    }
+
+    /// Alice dials Bob and invites him, who comes.
+    fn join(&mut self) {
+        self.meet();
+        let invite = Command::Invite {
+            invitation: InvitationId(1),
+            peer: id(2),
+            context: Bytes::new(),
+            timeout: std::time::Duration::from_secs(5),
+        };
+        self.alice.handle(self.now, Input::Command(invite));
+        self.run();
     }
 
     /// Until neither has anything more to say.
@@ -318,6 +323,41 @@ fn who_looks_at_a_proof_and_shows_none_has_had_its_try() {
 }
 
 #[test]
+fn who_looks_at_a_proof_and_says_nonsense_has_had_its_try() {
+    for input in [
+        Input::Misbehaved { link: LINK, error: "no frame".to_owned() },
+        Input::Frame { link: LINK, frame: Frame::Accept(Accept { invitation: InvitationId(1) }) },
+        Input::Frame {
+            link: LINK,
+            frame: Frame::Goodbye(Goodbye { reason: GoodbyeReason::Full, text: String::new() }),
+        },
+        Input::Command(Command::Leave),
+    ] {
+        let mut pair = Pair::new(code("481-516"), code("481-516"));
+        pair.tamper = |frame| !matches!(frame, Frame::Proof(_));
+        pair.meet();
+        pair.alice.handle(pair.now, input);
+        assert_eq!(pair.alice.wrong_proofs.current(pair.now).0, 1);
+    }
+}
+
+#[test]
+fn a_member_that_comes_back_with_the_former_passcode_is_not_taken_for_a_guesser() {
+    let mut pair = Pair::new(code("481-516"), code("481-516"));
+    pair.join();
+    pair.bob.handle(pair.now, Input::Command(Command::SetAdmission(code("777-777"))));
+    pair.bob.handle(pair.now, Input::LinkDown { link: LINK });
+    pair.alice.handle(pair.now, Input::LinkDown { link: LINK });
+    for number in 2..=5 {
+        pair.meet_over(LinkId(number), [9, 9]);
+    }
+    // It is refused, and does not make the application change the passcode again.
+    assert_eq!(pair.closed[1].last().unwrap().0, GoodbyeReason::NotAdmitted);
+    assert!(!pair.events[1].contains(&Event::ProofsRefused { peer: id(1) }));
+    assert!(pair.bob.wrong_proofs.current(pair.now).0 > 0);
+}
+
+#[test]
 fn what_is_remembered_of_wrong_proofs_is_bounded() {
     let mut bob = session(2, code("481-516"));
     for number in 0..5000_u64 {
@@ -331,15 +371,7 @@ fn what_is_remembered_of_wrong_proofs_is_bounded() {
 #[test]
 fn a_member_stays_verified_while_its_link_is_replaced() {
     let mut pair = Pair::new(code("481-516"), code("481-516"));
-    pair.meet();
-    let invite = Command::Invite {
-        invitation: InvitationId(1),
-        peer: id(2),
-        context: Bytes::new(),
-        timeout: std::time::Duration::from_secs(5),
-    };
-    pair.alice.handle(pair.now, Input::Command(invite));
-    pair.run();
+    pair.join();
     assert_eq!(pair.alice.verified(id(2)), Some(&Verified::Passcode));
     assert_eq!(pair.bob.verified(id(1)), Some(&Verified::Passcode));
     pair.alice.handle(pair.now, Input::LinkDown { link: LINK });

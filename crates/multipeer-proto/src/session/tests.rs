@@ -14,17 +14,25 @@ use crate::{
 const A: u8 = 1;
 const B: u8 = 2;
 
-fn id(byte: u8) -> PeerId {
+pub(super) fn id(byte: u8) -> PeerId {
     PeerId::from_bytes([byte; 32])
 }
 
-fn session(byte: u8, joining: Joining) -> Session {
+pub(super) fn config(byte: u8) -> Config {
     let service = ServiceType::new("test").unwrap();
     let name = DisplayName::new(format!("peer {byte}")).unwrap();
-    let mut config = Config::new(id(byte), service, name, u64::from(byte));
-    config.joining = joining;
+    Config::new(id(byte), service, name, u64::from(byte))
+}
+
+/// A session that looks.
+pub(super) fn started(config: Config) -> Session {
     let mut session = Session::new(config);
     session.handle(Timestamp::ZERO, Input::Command(Command::StartLooking));
+    session
+}
+
+fn session(byte: u8, joining: Joining) -> Session {
+    let mut session = started(Config { joining, ..config(byte) });
     drain(&mut session);
     session
 }
