@@ -8,7 +8,7 @@ pub(crate) mod codec;
 
 use std::{fmt, net::SocketAddr};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use minicbor::{Decode, Encode};
 
 use crate::{
@@ -16,7 +16,6 @@ use crate::{
     limits::MAX_FRAME_BYTES,
     name::{DiscoveryInfo, DisplayName, ServiceType},
     trust::PROOF_BYTES,
-    varint,
 };
 
 /// The first frame on a link, from both sides: who is there and what it speaks.
@@ -387,9 +386,7 @@ impl Frame {
             Self::Goodbye(body) => (0x0d, codec::to_cbor(body)),
             Self::Proof(body) => (0x0e, codec::to_cbor(body)),
         };
-        out.extend_from_slice(&[kind]);
-        varint::write(body.len() as u64, out);
-        out.extend_from_slice(&body);
+        codec::write_frame(kind, &body, out);
     }
 
     fn decode(kind: u8, body: &[u8]) -> Result<Self, FrameError> {
@@ -434,25 +431,7 @@ impl FrameDecoder {
 
     /// The next whole frame, if there is one.
     pub fn poll_frame(&mut self) -> Result<Option<Frame>, FrameError> {
-        let mut rest = &self.buffer[..];
-        if rest.is_empty() {
-            return Ok(None);
-        }
-        let kind = rest.get_u8();
-        let Some(bytes) = varint::read(&mut rest) else {
-            return Ok(None);
-        };
-        let length = match usize::try_from(bytes) {
-            Ok(length) if length <= MAX_FRAME_BYTES => length,
-            _ => return Err(FrameError::TooLong { bytes }),
-        };
-        if rest.len() < length {
-            return Ok(None);
-        }
-        let head = self.buffer.len() - rest.len();
-        let frame = Frame::decode(kind, &rest[..length]);
-        self.buffer.advance(head + length);
-        frame.map(Some)
+        codec::poll_frame(&mut self.buffer, Frame::decode)
     }
 }
 

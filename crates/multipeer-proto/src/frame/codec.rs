@@ -2,15 +2,17 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes, BytesMut};
 use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode, encode::Write};
 
-use super::Frame;
+use super::{Frame, FrameError};
 use crate::{
     limits::{
-        MAX_ADDRESSES, MAX_CONTEXT_BYTES, MAX_MEMBERS_PER_FRAME, MAX_SECRETS, MAX_TEXT_BYTES,
+        MAX_ADDRESSES, MAX_CONTEXT_BYTES, MAX_FRAME_BYTES, MAX_MEMBERS_PER_FRAME, MAX_SECRETS,
+        MAX_TEXT_BYTES,
     },
     name::{DiscoveryInfo, DisplayName, ServiceType},
+    varint,
 };
 
 pub(crate) fn to_cbor(body: &impl Encode<()>) -> Vec<u8> {
@@ -29,6 +31,39 @@ pub(crate) fn from_cbor<'b, T: Decode<'b, ()>>(body: &'b [u8]) -> Result<T, Stri
     } else {
         Err(format!("{} bytes too many", body.len() - decoder.position()))
     }
+}
+
+/// Appends a frame: its type, the length of its body, and the body.
+pub(crate) fn write_frame(kind: u8, body: &[u8], out: &mut BytesMut) {
+    out.extend_from_slice(&[kind]);
+    varint::write(body.len() as u64, out);
+    out.extend_from_slice(body);
+}
+
+/// Takes the next whole frame off a buffer, if there is one.
+pub(crate) fn poll_frame<T>(
+    buffer: &mut BytesMut,
+    decode: impl FnOnce(u8, &[u8]) -> Result<T, FrameError>,
+) -> Result<Option<T>, FrameError> {
+    let mut rest = &buffer[..];
+    if rest.is_empty() {
+        return Ok(None);
+    }
+    let kind = rest.get_u8();
+    let Some(bytes) = varint::read(&mut rest) else {
+        return Ok(None);
+    };
+    let length = match usize::try_from(bytes) {
+        Ok(length) if length <= MAX_FRAME_BYTES => length,
+        _ => return Err(FrameError::TooLong { bytes }),
+    };
+    if rest.len() < length {
+        return Ok(None);
+    }
+    let head = buffer.len() - rest.len();
+    let frame = decode(kind, &rest[..length]);
+    buffer.advance(head + length);
+    frame.map(Some)
 }
 
 /// What the shape of the frame does not limit by itself.

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::varint;
 
 fn id() -> impl Strategy<Value = PeerId> {
     any::<[u8; 32]>().prop_map(PeerId::from_bytes)

@@ -1,7 +1,7 @@
 //! What the two sides of a transfer say to each other on its stream: frames as on the control
 //! stream, and blocks, whose bytes follow their frame.
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use minicbor::{Decode, Encode};
 
 use super::{
@@ -11,10 +11,9 @@ use super::{
 use crate::{
     frame::{FrameError, codec},
     limits::{
-        MAX_BLOCK_BYTES, MAX_ENTRIES_PER_FRAME, MAX_FRAME_BYTES, MAX_HASHES_PER_FRAME,
-        MAX_PATH_BYTES, MAX_TEXT_BYTES,
+        MAX_BLOCK_BYTES, MAX_ENTRIES_PER_FRAME, MAX_HASHES_PER_FRAME, MAX_PATH_BYTES,
+        MAX_TEXT_BYTES,
     },
-    varint,
 };
 
 /// The sender's number for a transfer: random, and the same on each stream that carries it.
@@ -334,9 +333,7 @@ impl ResourceFrame {
             Self::Failed(body) => (0x0d, codec::to_cbor(body)),
             Self::Paused(body) => (0x0e, codec::to_cbor(body)),
         };
-        out.extend_from_slice(&[kind]);
-        varint::write(body.len() as u64, out);
-        out.extend_from_slice(&body);
+        codec::write_frame(kind, &body, out);
     }
 
     fn decode(kind: u8, body: &[u8]) -> Result<Self, FrameError> {
@@ -401,25 +398,7 @@ impl ResourceDecoder {
 
     /// The next whole frame, if there is one. After a [`Block`], take its bytes first.
     pub fn poll_frame(&mut self) -> Result<Option<ResourceFrame>, FrameError> {
-        let mut rest = &self.buffer[..];
-        if rest.is_empty() {
-            return Ok(None);
-        }
-        let kind = rest.get_u8();
-        let Some(bytes) = varint::read(&mut rest) else {
-            return Ok(None);
-        };
-        let length = match usize::try_from(bytes) {
-            Ok(length) if length <= MAX_FRAME_BYTES => length,
-            _ => return Err(FrameError::TooLong { bytes }),
-        };
-        if rest.len() < length {
-            return Ok(None);
-        }
-        let head = self.buffer.len() - rest.len();
-        let frame = ResourceFrame::decode(kind, &rest[..length]);
-        self.buffer.advance(head + length);
-        frame.map(Some)
+        codec::poll_frame(&mut self.buffer, ResourceFrame::decode)
     }
 
     /// Takes bytes of a block, as many as there are and at most so many.
