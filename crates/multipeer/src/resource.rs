@@ -23,11 +23,12 @@ use multipeer_proto::{
     limits,
     resource::{Offer, TransferId},
 };
+use tokio::sync::Mutex;
 
 pub(crate) use self::offer::handle_stream;
 pub(crate) use self::registry::{Registry, Settings};
 use self::{
-    blocks::Blocks,
+    blocks::{Blocks, Origin},
     send::Outgoing,
     source::{Inner, Listing},
     transfer::Reporter,
@@ -56,7 +57,7 @@ pub(crate) async fn send(
     resume_timeout: Duration,
 ) -> Result<Vec<(Transfer, BoxFuture<'static, ()>)>, TransferError> {
     let block_bytes = limits::DEFAULT_BLOCK_BYTES;
-    let (listing, blocks) = prepare(source, block_bytes).await?;
+    let (listing, origin) = prepare(source).await?;
     let mut random = [0; 16];
     getrandom::fill(&mut random).map_err(|error| source::error(&listing.name, error))?;
     let offer = Offer {
@@ -68,6 +69,7 @@ pub(crate) async fn send(
         block_bytes,
     };
     let entries = Arc::new(listing.entries);
+    let blocks = Blocks::new(origin, offer.name.clone(), entries.clone(), block_bytes);
     // All follow from the start, so that a source that is read once waits for each of them.
     let tasks = peers.into_iter().map(|peer| {
         let (mut reporter, transfer) = Reporter::new(
@@ -96,37 +98,28 @@ pub(crate) async fn send(
     Ok(tasks.collect())
 }
 
-async fn prepare(
-    source: Source,
-    block_bytes: u64,
-) -> Result<(Listing, Arc<Blocks>), TransferError> {
+/// Finds out what a source is made of, and where its bytes come from.
+async fn prepare(source: Source) -> Result<(Listing, Origin), TransferError> {
     let shown = format!("{source:?}");
+    let from_reader =
+        |name, size, reader| Ok((source::data(name, size)?, Origin::Reader(Mutex::new(reader))));
     match source.0 {
         Inner::Path(path) => {
-            let listed = path.clone();
-            let listing = tokio::task::spawn_blocking(move || source::list(&listed));
-            let listing = listing.await.map_err(|error| source::error(shown, error))??;
-            let (name, entries) = (listing.name.clone(), listing.entries.clone());
-            let path = tokio::task::spawn_blocking(move || path.canonicalize().unwrap_or(path));
-            let path = path.await.map_err(|error| source::error(&name, error))?;
-            Ok((listing, Blocks::of_files(path, name, entries, block_bytes)))
+            let listed = tokio::task::spawn_blocking(move || {
+                let listing = source::list(&path)?;
+                Ok((listing, Origin::Files(path.canonicalize().unwrap_or(path))))
+            });
+            listed.await.map_err(|error| source::error(shown, error))?
         }
         Inner::Bytes { name, bytes } => {
-            let listing = source::data(name.clone(), Some(bytes.len() as u64))?;
-            let entries = listing.entries.clone();
-            Ok((listing, Blocks::of_bytes(bytes, name, entries, block_bytes)))
+            let listing = source::data(name, Some(bytes.len() as u64))?;
+            Ok((listing, Origin::Bytes(bytes)))
         }
-        Inner::Reader { name, size, reader } => {
-            let listing = source::data(name.clone(), size)?;
-            let entries = listing.entries.clone();
-            Ok((listing, Blocks::of_reader(reader, name, entries, block_bytes)))
-        }
+        Inner::Reader { name, size, reader } => from_reader(name, size, reader),
         #[cfg(feature = "http")]
         Inner::Url(url) => {
             let (name, size, reader) = source::fetch(&url).await?;
-            let listing = source::data(name.clone(), size)?;
-            let entries = listing.entries.clone();
-            Ok((listing, Blocks::of_reader(reader, name, entries, block_bytes)))
+            from_reader(name, size, reader)
         }
     }
 }

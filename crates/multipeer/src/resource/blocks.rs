@@ -32,7 +32,7 @@ const MAX_AHEAD_BYTES: usize = 1024 * 1024;
 
 /// A source that is being sent, to one receiver or to several.
 pub(crate) struct Blocks {
-    entries: Vec<Entry>,
+    entries: Arc<Vec<Entry>>,
     name: String,
     block_bytes: u64,
     origin: Origin,
@@ -43,7 +43,8 @@ pub(crate) struct Blocks {
     moved: Notify,
 }
 
-enum Origin {
+/// Where the bytes come from.
+pub(crate) enum Origin {
     /// The file, or the folder.
     Files(PathBuf),
     Bytes(Bytes),
@@ -64,7 +65,12 @@ struct State {
 }
 
 impl Blocks {
-    fn new(origin: Origin, name: String, entries: Vec<Entry>, block_bytes: u64) -> Arc<Self> {
+    pub(crate) fn new(
+        origin: Origin,
+        name: String,
+        entries: Arc<Vec<Entry>>,
+        block_bytes: u64,
+    ) -> Arc<Self> {
         let kept_bytes = usize::try_from(block_bytes).unwrap_or(usize::MAX);
         let state = Mutex::new(State {
             hashes: HashMap::new(),
@@ -78,34 +84,7 @@ impl Blocks {
         Arc::new(Self { entries, name, block_bytes, origin, state, reading, moved })
     }
 
-    pub(crate) fn of_files(
-        path: PathBuf,
-        name: String,
-        entries: Vec<Entry>,
-        block_bytes: u64,
-    ) -> Arc<Self> {
-        Self::new(Origin::Files(path), name, entries, block_bytes)
-    }
-
-    pub(crate) fn of_bytes(
-        bytes: Bytes,
-        name: String,
-        entries: Vec<Entry>,
-        block_bytes: u64,
-    ) -> Arc<Self> {
-        Self::new(Origin::Bytes(bytes), name, entries, block_bytes)
-    }
-
-    pub(crate) fn of_reader(
-        reader: BoxReader,
-        name: String,
-        entries: Vec<Entry>,
-        block_bytes: u64,
-    ) -> Arc<Self> {
-        Self::new(Origin::Reader(AsyncMutex::new(reader)), name, entries, block_bytes)
-    }
-
-    /// The lock is held for a look or a note, and while a block of a file is read.
+    /// The lock is held for a look or a note, never while anything is read.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
