@@ -23,8 +23,6 @@ pub mod code {
     pub const UNKNOWN_KIND: u32 = 1;
     /// What the stream begins with breaks the protocol, or did not come in time.
     pub const BAD_HEADER: u32 = 2;
-    /// The receiving session has ended.
-    pub const OVER: u32 = 3;
     /// The application's code 0.
     pub const FIRST_OF_APPLICATION: u32 = 256;
 }

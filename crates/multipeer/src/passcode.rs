@@ -4,8 +4,8 @@ use std::fmt;
 
 use multipeer_proto::trust::Secret;
 
-/// Digits of a code. With a pause after each wrong try, and a new code after three by one peer, a
-/// million codes are more than anyone can try.
+/// Digits of a code: [`WRONG_PROOF_INTERVAL`](multipeer_proto::limits::WRONG_PROOF_INTERVAL) says
+/// what that is worth.
 const DIGITS: usize = 6;
 
 /// A code that was made by this side: six digits, shown as `481-516`.
