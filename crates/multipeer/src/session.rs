@@ -27,7 +27,7 @@ use crate::{
     error::{PingError, SendError, UnreliableError},
     event::Events,
     invitation::OutgoingInvitation,
-    net::{Lane, Request, Shared},
+    net::{Gate, Lane, Request, Shared},
     passcode::Passcode,
     peer::Peer,
     resource::{self, Source, Transfer, TransferError},
@@ -122,16 +122,17 @@ impl Session {
         self.0.shared.view().passcode.clone()
     }
 
-    /// Takes those from now on whom this takes, a passcode that the session made included. Who is
-    /// in the session stays; who was refused may try again.
+    /// Takes those from now on whom this takes, and those who know a passcode that the session made.
+    /// Who is in the session stays until its link is lost, and must then meet the new demand to come
+    /// back; who was refused may try again.
     ///
     /// # Errors
     ///
     /// [`AdmissionError`] when a passcode or a key breaks a rule; then nothing is changed.
     pub fn set_admission(&self, admission: Admission) -> Result<(), AdmissionError> {
-        admission.check()?;
-        // A session that is over takes nobody.
-        _ = self.0.requests.send(Request::SetAdmission(admission));
+        let gate = Gate { given: Some(admission.clone()), passcode: self.passcode() };
+        gate.admission().check()?;
+        self.request(Request::SetAdmission(admission));
         Ok(())
     }
 

@@ -1,14 +1,10 @@
 //! Who may join, in the public API.
 
-// Helpers of tests fail by panicking, as tests do.
-#![allow(clippy::unwrap_used, clippy::panic)]
-
-mod common;
-
 use std::time::{Duration, Instant};
 
-use common::{Host, Place};
 use multipeer::{Admission, Event, GoodbyeReason, Identity, InviteError, StartError, Verified};
+
+use crate::common::{Host, Place};
 
 async fn start(place: &Place, name: &str, admission: Admission) -> Host {
     Host::start(place.builder(name).admission(admission)).await
@@ -174,6 +170,19 @@ async fn a_passcode_that_was_mistyped_can_be_corrected() {
     connect(&mut alice, &mut bob).await;
     let error = bob.session.set_admission(Admission::passcode("1")).unwrap_err();
     assert!(error.to_string().contains("and this has 1"), "{error}");
+}
+
+#[tokio::test]
+async fn a_passcode_beside_one_that_was_made_here_is_refused() {
+    let place = Place::default();
+    let builder = || place.builder("Alice").generated_passcode();
+    let start = builder().admission(Admission::passcode("481-516")).start().await;
+    assert!(matches!(start, Err(StartError::Admission(_))));
+    let session = builder().start().await.unwrap();
+    let error = session.set_admission(Admission::passcode("481-516")).unwrap_err();
+    assert!(error.to_string().contains("two passcodes"), "{error}");
+    let key = Admission::preshared_key("fleet", [1; 16]);
+    session.set_admission(key).unwrap();
 }
 
 #[tokio::test]

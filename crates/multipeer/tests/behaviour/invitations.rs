@@ -1,15 +1,11 @@
 //! Invitations, and how a session grows.
 
-// Helpers of tests fail by panicking, as tests do.
-#![allow(clippy::unwrap_used, clippy::panic)]
-
-mod common;
-
 use std::time::Duration;
 
-use common::{Host, PATIENCE, Place};
 use multipeer::{DeclineReason, Event, Invitation, InviteError, Joining};
 use tokio::time::timeout;
+
+use crate::common::{Host, PATIENCE, Place};
 
 async fn asking(place: &Place, name: &str) -> Host {
     Host::start(place.builder(name).joining(Joining::Ask)).await

@@ -1,18 +1,14 @@
 //! Starting and stopping to look, and what of the neighbourhood is reported.
 
-// Helpers of tests fail by panicking, as tests do.
-#![allow(clippy::unwrap_used, clippy::panic)]
-
-mod common;
-
 use std::time::Duration;
 
-use common::{Host, PATIENCE, Place};
 use multipeer::{
     DiscoveryInfo, DisplayName, Event, Joining, PeerId, ServiceType, Session,
     discovery::Announcement,
 };
 use tokio::time::timeout;
+
+use crate::common::{Host, PATIENCE, Place};
 
 fn service() -> ServiceType {
     ServiceType::new("test").unwrap()

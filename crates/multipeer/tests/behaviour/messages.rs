@@ -1,15 +1,11 @@
 //! Messages between connected peers.
 
-// Helpers of tests fail by panicking, as tests do.
-#![allow(clippy::unwrap_used, clippy::panic)]
-
-mod common;
-
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use common::Place;
 use multipeer::{Event, PingMode, SendError, UnreliableError};
+
+use crate::common::Place;
 
 #[tokio::test]
 async fn peers_find_each_other_and_talk() {

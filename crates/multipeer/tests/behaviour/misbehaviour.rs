@@ -1,12 +1,6 @@
 //! Strangers that speak the transport but not the protocol, or another version of it.
 
-// Helpers of tests fail by panicking, as tests do.
-#![allow(clippy::unwrap_used, clippy::panic)]
-
-mod common;
-
 use bytes::{BufMut, BytesMut};
-use common::{Host, PATIENCE, Place};
 use iroh::{
     Endpoint, EndpointAddr, PublicKey, TransportAddr,
     endpoint::{BindOpts, Connection, ConnectionError, presets},
@@ -14,6 +8,8 @@ use iroh::{
 use multipeer::{DisplayName, GoodbyeReason, ServiceType};
 use multipeer_proto::{Frame, FrameDecoder, frame::Hello};
 use tokio::time::timeout;
+
+use crate::common::{Host, PATIENCE, Place};
 
 /// A stranger, linked to a host.
 struct Stranger {

@@ -1,10 +1,5 @@
 //! Files, folders and data between connected peers.
 
-// Helpers of tests fail by panicking, as tests do.
-#![allow(clippy::unwrap_used, clippy::panic)]
-
-mod common;
-
 use std::{
     fs,
     path::Path,
@@ -15,14 +10,15 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use common::{
-    Host, PATIENCE, Place,
-    transfers::{Folder, at_least, connect, content, failure, finished, offered},
-};
 use multipeer::{
     Event, FailureReason, RefusalReason, ResourceKind, Source, TransferError, TransferState,
 };
 use tokio::time::timeout;
+
+use crate::common::{
+    Host, PATIENCE, Place,
+    transfers::{Folder, at_least, connect, content, failure, finished, offered},
+};
 
 #[tokio::test]
 async fn a_file_arrives_as_it_was() {

@@ -1,17 +1,13 @@
 //! Transfers that outlive links and sessions.
 
-// Helpers of tests fail by panicking, as tests do.
-#![allow(clippy::unwrap_used, clippy::panic)]
-
-mod common;
-
 use std::{fs, time::Duration};
 
-use common::{
+use multipeer::{Identity, TransferError};
+
+use crate::common::{
     Host, Place,
     transfers::{Folder, at_least, connect, content, finished, offered},
 };
-use multipeer::{Identity, TransferError};
 
 #[tokio::test]
 async fn a_transfer_goes_on_after_its_receiver_was_started_anew() {

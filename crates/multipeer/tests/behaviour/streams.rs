@@ -1,19 +1,15 @@
 //! Streams between connected peers.
 
-// Helpers of tests fail by panicking, as tests do.
-#![allow(clippy::unwrap_used, clippy::panic)]
-
-mod common;
-
 use std::time::Duration;
 
 use bytes::Bytes;
-use common::{Host, PATIENCE, Place};
 use multipeer::{Event, IncomingStream, StreamError, StreamReader};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     time::timeout,
 };
+
+use crate::common::{Host, PATIENCE, Place};
 
 async fn incoming(host: &mut Host) -> IncomingStream {
     host.wait("a stream", |event| match event {

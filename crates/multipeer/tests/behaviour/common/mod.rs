@@ -1,10 +1,7 @@
 //! What every behaviour test uses: sessions on the loopback interface that find each other within
 //! the process, and events that are waited for.
 
-// Each test file uses a part of it; clippy takes a helper for something else than a test.
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::panic)]
-
-pub mod transfers;
+pub(crate) mod transfers;
 
 use std::time::Duration;
 
@@ -12,26 +9,26 @@ use multipeer::{Event, Events, Peer, PeerId, Session, SessionBuilder, discovery:
 use tokio::time::timeout;
 
 /// How long anything may take before the test fails. Far longer than it does take.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Sessions that find each other, and nobody else.
 #[derive(Clone, Default)]
-pub struct Place {
-    pub neighbourhood: Neighbourhood,
+pub(crate) struct Place {
+    pub(crate) neighbourhood: Neighbourhood,
 }
 
 impl Place {
     /// Settings for a session here. Nothing of it leaves the loopback interface.
-    pub fn builder(&self, name: &str) -> SessionBuilder {
+    pub(crate) fn builder(&self, name: &str) -> SessionBuilder {
         Session::builder("test", name).interfaces(["lo"]).discovery(self.neighbourhood.clone())
     }
 
-    pub async fn start(&self, name: &str) -> Host {
+    pub(crate) async fn start(&self, name: &str) -> Host {
         Host::start(self.builder(name)).await
     }
 
     /// Two sessions that are connected.
-    pub async fn pair(&self) -> (Host, Host) {
+    pub(crate) async fn pair(&self) -> (Host, Host) {
         let mut alice = self.start("Alice").await;
         let mut bob = self.start("Bob").await;
         alice.connected_to(&bob).await;
@@ -41,13 +38,13 @@ impl Place {
 }
 
 /// A session and its events.
-pub struct Host {
-    pub session: Session,
-    pub events: Events,
+pub(crate) struct Host {
+    pub(crate) session: Session,
+    pub(crate) events: Events,
 }
 
 impl Host {
-    pub async fn start(builder: SessionBuilder) -> Self {
+    pub(crate) async fn start(builder: SessionBuilder) -> Self {
         // `MULTIPEER_LOG=multipeer=debug cargo test ... -- --nocapture` shows what sessions do.
         let filter = tracing_subscriber::EnvFilter::from_env("MULTIPEER_LOG");
         _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
@@ -56,12 +53,12 @@ impl Host {
         Self { session, events }
     }
 
-    pub fn id(&self) -> PeerId {
+    pub(crate) fn id(&self) -> PeerId {
         self.session.id()
     }
 
     /// The next event, whatever it is.
-    pub async fn next(&mut self) -> Event {
+    pub(crate) async fn next(&mut self) -> Event {
         timeout(PATIENCE, self.events.next())
             .await
             .unwrap_or_else(|_| panic!("{:?}: nothing happened", self.session))
@@ -69,7 +66,11 @@ impl Host {
     }
 
     /// Waits for an event that `pick` takes, and passes over the others.
-    pub async fn wait<T>(&mut self, what: &str, mut pick: impl FnMut(Event) -> Option<T>) -> T {
+    pub(crate) async fn wait<T>(
+        &mut self,
+        what: &str,
+        mut pick: impl FnMut(Event) -> Option<T>,
+    ) -> T {
         let mut seen = Vec::new();
         loop {
             let event = timeout(PATIENCE, self.events.next()).await;
@@ -83,7 +84,7 @@ impl Host {
         }
     }
 
-    pub async fn connected_to(&mut self, other: &Host) -> Peer {
+    pub(crate) async fn connected_to(&mut self, other: &Host) -> Peer {
         let (id, session) = (other.id(), self.session.clone());
         self.wait("a connection", |event| match event {
             Event::PeerConnected(peer) if peer.id == id => {
@@ -96,7 +97,7 @@ impl Host {
         .await
     }
 
-    pub async fn found(&mut self, other: &Host) -> Peer {
+    pub(crate) async fn found(&mut self, other: &Host) -> Peer {
         let id = other.id();
         self.wait("a discovery", |event| match event {
             Event::PeerFound(peer) if peer.id == id => Some(peer),
@@ -106,7 +107,7 @@ impl Host {
     }
 
     /// The next message, as text.
-    pub async fn message(&mut self) -> String {
+    pub(crate) async fn message(&mut self) -> String {
         self.wait("a message", |event| match event {
             Event::Message { data, .. } => Some(String::from_utf8_lossy(&data).into_owned()),
             _ => None,
@@ -114,7 +115,7 @@ impl Host {
         .await
     }
 
-    pub async fn disconnected(&mut self) -> (Peer, String) {
+    pub(crate) async fn disconnected(&mut self) -> (Peer, String) {
         self.wait("a disconnection", |event| match event {
             Event::PeerDisconnected { peer, reason, .. } => {
                 Some((peer, reason.as_str().to_owned()))
@@ -125,7 +126,7 @@ impl Host {
     }
 
     /// Everything that is there already.
-    pub fn drain(&mut self) -> Vec<Event> {
+    pub(crate) fn drain(&mut self) -> Vec<Event> {
         std::iter::from_fn(|| self.events.try_next()).collect()
     }
 }

@@ -8,10 +8,10 @@ use tokio::time::timeout;
 use super::{Host, PATIENCE};
 
 /// A folder of the test's own, which goes with it.
-pub struct Folder(pub PathBuf);
+pub(crate) struct Folder(pub PathBuf);
 
 impl Folder {
-    pub fn new(test: &str) -> Self {
+    pub(crate) fn new(test: &str) -> Self {
         let path = std::env::temp_dir().join(format!("multipeer-{test}-{}", std::process::id()));
         _ = fs::remove_dir_all(&path);
         fs::create_dir_all(path.join("from")).unwrap();
@@ -19,22 +19,22 @@ impl Folder {
         Self(path)
     }
 
-    pub fn from(&self, name: &str) -> PathBuf {
+    pub(crate) fn from(&self, name: &str) -> PathBuf {
         self.0.join("from").join(name)
     }
 
-    pub fn to(&self) -> PathBuf {
+    pub(crate) fn to(&self) -> PathBuf {
         self.0.join("to")
     }
 
-    pub fn file(&self, name: &str, bytes: usize) -> PathBuf {
+    pub(crate) fn file(&self, name: &str, bytes: usize) -> PathBuf {
         let path = self.from(name);
         fs::write(&path, content(bytes)).unwrap();
         path
     }
 
     /// What is in the target, hidden files included.
-    pub fn arrived(&self) -> Vec<String> {
+    pub(crate) fn arrived(&self) -> Vec<String> {
         let names = fs::read_dir(self.to()).unwrap();
         let names = names.map(|item| item.unwrap().file_name().into_string().unwrap());
         let mut names: Vec<String> = names.collect();
@@ -50,19 +50,19 @@ impl Drop for Folder {
 }
 
 /// Bytes of which no two blocks are the same.
-pub fn content(bytes: usize) -> Vec<u8> {
+pub(crate) fn content(bytes: usize) -> Vec<u8> {
     let words = (0..=bytes / 8).map(|n| (n as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     let mut content: Vec<u8> = words.flat_map(u64::to_be_bytes).collect();
     content.truncate(bytes);
     content
 }
 
-pub async fn connect(a: &mut Host, b: &mut Host) {
+pub(crate) async fn connect(a: &mut Host, b: &mut Host) {
     a.connected_to(b).await;
     b.connected_to(a).await;
 }
 
-pub async fn offered(host: &mut Host) -> ResourceOffer {
+pub(crate) async fn offered(host: &mut Host) -> ResourceOffer {
     host.wait("an offer", |event| match event {
         Event::ResourceOffered(offer) => Some(offer),
         _ => None,
@@ -70,12 +70,12 @@ pub async fn offered(host: &mut Host) -> ResourceOffer {
     .await
 }
 
-pub async fn finished(transfer: &mut Transfer) -> Result<TransferReport, TransferError> {
+pub(crate) async fn finished(transfer: &mut Transfer) -> Result<TransferReport, TransferError> {
     timeout(PATIENCE, transfer.finished()).await.unwrap_or_else(|_| panic!("{transfer:?} hangs"))
 }
 
 /// Waits until so many bytes are there.
-pub async fn at_least(transfer: &mut Transfer, bytes: u64) {
+pub(crate) async fn at_least(transfer: &mut Transfer, bytes: u64) {
     let reached = async {
         while transfer.current_progress().done < bytes {
             transfer.progress().await.unwrap_or_else(|| panic!("{transfer:?} has ended"));
@@ -84,7 +84,7 @@ pub async fn at_least(transfer: &mut Transfer, bytes: u64) {
     timeout(PATIENCE, reached).await.unwrap();
 }
 
-pub fn failure(result: Result<TransferReport, TransferError>) -> (FailureReason, String) {
+pub(crate) fn failure(result: Result<TransferReport, TransferError>) -> (FailureReason, String) {
     match result {
         Err(TransferError::Failed(failure)) => (failure.reason, failure.to_string()),
         other => panic!("{other:?} is no failure"),

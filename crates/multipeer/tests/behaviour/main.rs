@@ -1,0 +1,16 @@
+//! How sessions behave, over loopback, in the public API only. One program, for each one that holds
+//! all of iroh takes the linker half a minute.
+
+// Clippy takes a helper for something else than a test.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod common;
+
+mod admission;
+mod invitations;
+mod looking;
+mod messages;
+mod misbehaviour;
+mod resources;
+mod resumption;
+mod streams;
