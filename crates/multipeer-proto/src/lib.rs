@@ -36,6 +36,7 @@ mod id;
 pub mod limits;
 pub mod message;
 mod name;
+mod recent;
 pub mod resource;
 mod session;
 #[cfg(feature = "sim")]
@@ -43,6 +44,7 @@ pub mod sim;
 pub mod stream;
 mod time;
 pub mod trust;
+mod turnstile;
 mod varint;
 
 pub use announcement::{Announcement, AnnouncementError};
@@ -56,3 +58,4 @@ pub use session::{
 };
 pub use stream::{StreamName, StreamNameError};
 pub use time::Timestamp;
+pub use turnstile::{Knock, Turnstile};

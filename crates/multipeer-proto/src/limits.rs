@@ -83,6 +83,19 @@ pub const MAX_NEARBY: usize = 1024;
 /// Links that are not part of the session yet, at most, from whomever. A link costs about
 /// 105 KiB in the transport.
 pub const MAX_PENDING_LINKS: usize = 64;
+/// Of those, and of handshakes, how many from one address: one host, however many ids it has, leaves
+/// room for others. Addresses of this machine are not counted.
+pub const MAX_PENDING_PER_ADDRESS: usize = 16;
+/// Handshakes of incoming links at the same time; more are refused.
+pub const MAX_HANDSHAKES: usize = 64;
+/// Handshakes at the same time from which on everyone has to show first that it is where it says.
+pub const MAX_UNVALIDATED_HANDSHAKES: usize = 16;
+/// Attempts of one address in a row, ...
+pub const ATTEMPT_BURST: u32 = 60;
+/// ... and after that one for each of these: 60 a minute. A peer whose link died tries less often.
+pub const ATTEMPT_INTERVAL: Duration = Duration::from_secs(1);
+/// Addresses of which attempts are counted.
+pub const MAX_NETWORKS: usize = 1024;
 /// Invitations in either direction that wait for an answer, at most.
 pub const MAX_INVITATIONS: usize = 64;
 /// Peers that left or timed out and are remembered, so that late news of them is understood.

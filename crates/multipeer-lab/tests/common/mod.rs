@@ -16,12 +16,17 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 /// The command under test, which cargo builds beside the tests of this package: `.ci/run` and
 /// `cargo xtask test` build it first.
 pub fn multipeer() -> String {
+    built("multipeer")
+}
+
+/// A program of this workspace, as [`multipeer`].
+pub fn built(name: &str) -> String {
     let mut path = std::env::current_exe().unwrap();
     path.pop();
     if path.ends_with("deps") {
         path.pop();
     }
-    let program: PathBuf = path.join("multipeer");
+    let program: PathBuf = path.join(name);
     assert!(
         program.exists(),
         "{} is missing: run `cargo build` for the same profile first",

@@ -8,10 +8,14 @@ use super::{
 use crate::{
     frame::{Frame, Goodbye, GoodbyeReason, Hello, Join},
     id::{LinkId, LinkRef, PeerId},
-    limits::{HELLO_TIMEOUT, IDLE_LINK_TIMEOUT, MAX_PENDING_LINKS, MAX_TEXT_BYTES},
+    limits::{
+        HELLO_TIMEOUT, IDLE_LINK_TIMEOUT, MAX_PENDING_LINKS, MAX_PENDING_PER_ADDRESS,
+        MAX_TEXT_BYTES,
+    },
     session::io::VersionRange,
     time::Timestamp,
     trust::{LinkKeys, Verified},
+    turnstile::Network,
 };
 
 /// Links to one peer at a time. Two cross, and a third may stand for one that just died.
@@ -72,7 +76,7 @@ impl Session {
             Some((GoodbyeReason::Protocol, "this is the peer itself"))
         } else if self.is_leaving() {
             Some((GoodbyeReason::Left, ""))
-        } else if self.is_overrun(peer, direction) {
+        } else if self.is_overrun(peer, direction, remote) {
             Some((GoodbyeReason::Busy, ""))
         } else if self.proofs_wait(now, peer) {
             Some((
@@ -127,12 +131,17 @@ impl Session {
     }
 
     /// Whether strangers hold too many links already. Members and the invited always get one.
-    fn is_overrun(&self, peer: PeerId, direction: Direction) -> bool {
+    fn is_overrun(&self, peer: PeerId, direction: Direction, remote: Option<SocketAddr>) -> bool {
         let of_this_peer = self.links.values().filter(|link| link.peer == peer).count();
-        let wanted = direction != Direction::Accepted || self.is_wanted(peer);
-        let strangers =
-            self.links.values().filter(|link| !self.members.contains_key(&link.peer)).count();
-        of_this_peer >= MAX_LINKS_PER_PEER || (!wanted && strangers >= MAX_PENDING_LINKS)
+        if direction != Direction::Accepted || self.is_wanted(peer) {
+            return of_this_peer >= MAX_LINKS_PER_PEER;
+        }
+        let strangers = || self.links.values().filter(|link| !self.is_wanted(link.peer));
+        let network = remote.and_then(Network::of);
+        let neighbours = strangers().filter(|link| link.remote.and_then(Network::of) == network);
+        of_this_peer >= MAX_LINKS_PER_PEER
+            || strangers().count() >= MAX_PENDING_LINKS
+            || (network.is_some() && neighbours.count() >= MAX_PENDING_PER_ADDRESS)
     }
 
     pub(super) fn handle_frame(&mut self, now: Timestamp, id: LinkId, frame: Frame) {

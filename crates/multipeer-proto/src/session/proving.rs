@@ -14,6 +14,7 @@ use crate::{
     frame::{ExchangeOffer, Frame, GoodbyeReason, Hello, Proof},
     id::{LinkId, PeerId},
     limits::{MAX_WRONG_PROOFS, MAX_WRONG_PROVERS, WRONG_PROOF_BURST, WRONG_PROOF_INTERVAL},
+    recent::RecentCount,
     time::Timestamp,
     trust::{Admission, Exchange, LinkKeys, Proofs, Role, Scheme, Verified},
 };
@@ -71,12 +72,17 @@ impl Proving {
 }
 
 /// Who has shown wrong proofs, and how many there were of late.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct WrongProofs {
     by_peer: BTreeMap<PeerId, u32>,
-    /// How many count still: one fewer with each [`WRONG_PROOF_INTERVAL`] since `counted_at`.
-    count: u32,
-    counted_at: Timestamp,
+    /// Whoever they were of: however many ids somebody has, there is time for few guesses.
+    recent: RecentCount,
+}
+
+impl Default for WrongProofs {
+    fn default() -> Self {
+        Self { by_peer: BTreeMap::new(), recent: RecentCount::new(WRONG_PROOF_INTERVAL) }
+    }
 }
 
 impl WrongProofs {
@@ -84,21 +90,13 @@ impl WrongProofs {
         self.by_peer.len()
     }
 
-    /// How many count at the moment, and since when.
-    pub(super) fn current(&self, now: Timestamp) -> (u32, Timestamp) {
-        let intervals = now.since(self.counted_at).as_nanos() / WRONG_PROOF_INTERVAL.as_nanos();
-        match u32::try_from(intervals) {
-            Ok(intervals) if intervals < self.count => {
-                (self.count - intervals, self.counted_at + WRONG_PROOF_INTERVAL * intervals)
-            }
-            _ => (0, now),
-        }
+    /// How many count at the moment.
+    pub(super) fn recent(&self, now: Timestamp) -> u32 {
+        self.recent.get(now)
     }
 
-    /// Counts one, whoever it was of: however many ids somebody has, there is time for few guesses.
     pub(super) fn count(&mut self, now: Timestamp) {
-        let (count, counted_at) = self.current(now);
-        (self.count, self.counted_at) = (count + 1, counted_at);
+        self.recent.add(now);
     }
 }
 
@@ -191,8 +189,7 @@ impl Session {
     /// Whether there were too many wrong proofs, of the peer or of late. Members are not kept waiting.
     pub(super) fn proofs_wait(&self, now: Timestamp, peer: PeerId) -> bool {
         let wrong = self.wrong_proofs.by_peer.get(&peer).copied().unwrap_or(0);
-        let (count, _) = self.wrong_proofs.current(now);
-        let too_many = count >= WRONG_PROOF_BURST;
+        let too_many = self.wrong_proofs.recent(now) >= WRONG_PROOF_BURST;
         wrong >= MAX_WRONG_PROOFS || (too_many && !self.members.contains_key(&peer))
     }
 

@@ -305,8 +305,8 @@ fn who_looks_at_a_proof_and_shows_none_has_had_its_try() {
     pair.alice.handle(pair.now, Input::LinkDown { link: LINK });
     pair.bob.handle(pair.now, Input::LinkDown { link: LINK });
     // Alice has shown something, and Bob has not.
-    assert_eq!(pair.alice.wrong_proofs.current(pair.now).0, 1);
-    assert_eq!(pair.bob.wrong_proofs.current(pair.now).0, 0);
+    assert_eq!(pair.alice.wrong_proofs.recent(pair.now), 1);
+    assert_eq!(pair.bob.wrong_proofs.recent(pair.now), 0);
     // It may as well have been the network: he is not refused for it.
     pair.tamper = |_| true;
     for number in 2..=9 {
@@ -337,7 +337,7 @@ fn who_looks_at_a_proof_and_says_nonsense_has_had_its_try() {
         pair.tamper = |frame| !matches!(frame, Frame::Proof(_));
         pair.meet();
         pair.alice.handle(pair.now, input);
-        assert_eq!(pair.alice.wrong_proofs.current(pair.now).0, 1);
+        assert_eq!(pair.alice.wrong_proofs.recent(pair.now), 1);
     }
 }
 
@@ -354,7 +354,7 @@ fn a_member_that_comes_back_with_the_former_passcode_is_not_taken_for_a_guesser(
     // It is refused, and does not make the application change the passcode again.
     assert_eq!(pair.closed[1].last().unwrap().0, GoodbyeReason::NotAdmitted);
     assert!(!pair.events[1].contains(&Event::ProofsRefused { peer: id(1) }));
-    assert!(pair.bob.wrong_proofs.current(pair.now).0 > 0);
+    assert!(pair.bob.wrong_proofs.recent(pair.now) > 0);
 }
 
 #[test]

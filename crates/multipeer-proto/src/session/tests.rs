@@ -196,23 +196,37 @@ fn a_link_that_never_says_hello_or_comes_to_nothing_is_closed() {
     assert_eq!(closings, [(1, GoodbyeReason::TimedOut), (2, GoodbyeReason::Unneeded)]);
 }
 
-#[test]
-fn strangers_get_so_many_links_and_no_more() {
+/// Two hundred strangers, each with the address that it is given, are linked to a session; those
+/// of them that were turned away.
+fn refused_of_two_hundred(remote: impl Fn(u8) -> Option<SocketAddr>) -> usize {
     let mut session = session(A, Joining::Ask);
-    for number in 0..200_u64 {
-        let mut bytes = [9; 32];
-        bytes[..8].copy_from_slice(&number.to_be_bytes());
-        let (link, peer) = (LinkId(number), PeerId::from_bytes(bytes));
-        let direction = Direction::Accepted;
-        session.handle(
-            Timestamp::ZERO,
-            Input::LinkUp { link, peer, direction, remote: None, keys: keys() },
-        );
+    for number in 0..200_u8 {
+        let (link, peer) = (LinkId(number.into()), PeerId::from_bytes([number; 32]));
+        let (direction, remote) = (Direction::Accepted, remote(number));
+        if peer != session.id() {
+            let keys = keys();
+            let up = Input::LinkUp { link, peer, direction, remote, keys };
+            session.handle(Timestamp::ZERO, up);
+        }
     }
     let refused = closed(&drain(&mut session));
-    assert_eq!(refused.len(), 200 - crate::limits::MAX_PENDING_LINKS);
     assert!(refused.iter().all(|(_, reason)| *reason == GoodbyeReason::Busy));
     assert_eq!(session.statistics().refused_links, refused.len() as u64);
+    refused.len()
+}
+
+#[test]
+fn strangers_get_so_many_links_and_those_of_one_address_fewer() {
+    use crate::limits::{MAX_PENDING_LINKS, MAX_PENDING_PER_ADDRESS};
+    let remote = |text: String| Some(text.parse().unwrap());
+    let each_its_own = refused_of_two_hundred(|number| remote(format!("192.0.2.{number}:7")));
+    assert_eq!(each_its_own, 199 - MAX_PENDING_LINKS);
+    let of_this_machine = refused_of_two_hundred(|number| remote(format!("127.0.0.1:{number}")));
+    assert_eq!(of_this_machine, 199 - MAX_PENDING_LINKS);
+    let of_one_host = refused_of_two_hundred(|number| remote(format!("192.0.2.1:{number}")));
+    assert_eq!(of_one_host, 199 - MAX_PENDING_PER_ADDRESS);
+    let of_one_network = refused_of_two_hundred(|number| remote(format!("[2001:db8::{number}]:7")));
+    assert_eq!(of_one_network, 199 - MAX_PENDING_PER_ADDRESS);
 }
 
 #[test]

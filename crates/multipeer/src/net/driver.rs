@@ -5,14 +5,14 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use bytes::Bytes;
 use iroh::{
     Endpoint,
-    endpoint::{Incoming, VarInt},
+    endpoint::{Incoming, IncomingAddr, VarInt},
 };
 use multipeer_proto::{
-    Command, Direction, GoodbyeReason, Input, InvitationId, InviteError, LinkId, PeerId, Session,
-    Timestamp, message::Datagram, trust::Verified,
+    Command, Direction, GoodbyeReason, Input, InvitationId, InviteError, Knock, LinkId, PeerId,
+    Session, Timestamp, Turnstile, message::Datagram, trust::Verified,
 };
 use tokio::{
-    sync::{Semaphore, mpsc, oneshot},
+    sync::{mpsc, oneshot},
     task::JoinSet,
     time::{Instant, sleep_until, timeout},
 };
@@ -34,8 +34,6 @@ use crate::{
 
 /// Reports of links that wait for the session task.
 const MAX_WAITING_INPUTS: usize = 1024;
-/// Incoming connections that are being proven at the same time; more are refused.
-const MAX_HANDSHAKES: usize = 64;
 /// Time for an incoming connection to prove itself.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Pings that wait for their answer.
@@ -87,7 +85,7 @@ pub(crate) struct Driver {
     pub(super) tasks: JoinSet<()>,
     /// Those that serve links.
     link_tasks: JoinSet<()>,
-    handshakes: Arc<Semaphore>,
+    turnstile: Turnstile,
     pub(super) start: Instant,
     pub(super) max_message_bytes: usize,
     pub(super) on_named_interfaces: bool,
@@ -118,7 +116,7 @@ impl Driver {
             unconfirmed: Vec::new(),
             tasks: JoinSet::new(),
             link_tasks: JoinSet::new(),
-            handshakes: Arc::new(Semaphore::new(MAX_HANDSHAKES)),
+            turnstile: Turnstile::default(),
             start: Instant::now(),
             max_message_bytes: parts.max_message_bytes,
             on_named_interfaces: parts.on_named_interfaces,
@@ -256,6 +254,7 @@ impl Driver {
                 self.links.insert(id, link);
                 self.handle(Input::LinkUp { link: id, peer, direction, remote, keys });
             }
+            LinkInput::HandshakeOver { remote } => self.turnstile.finished(remote),
             LinkInput::DialFailed { peer, attempt, error } => {
                 debug!(peer = %peer.short(), error, "dial failed");
                 self.handle(Input::DialFailed { peer, attempt, error });
@@ -295,20 +294,28 @@ impl Driver {
     }
 
     fn accept(&mut self, incoming: Incoming) {
-        let Ok(permit) = self.handshakes.clone().try_acquire_owned() else {
-            incoming.refuse();
-            return;
+        // Without relays there are no other addresses.
+        let IncomingAddr::Ip(remote) = incoming.remote_addr() else {
+            return incoming.refuse();
         };
+        match self.turnstile.knock(self.now(), remote, incoming.remote_addr_validated()) {
+            Knock::Enter => {}
+            Knock::Validate => {
+                // It comes again, at once, or was never there.
+                _ = incoming.retry();
+                return;
+            }
+            Knock::Refuse => return incoming.refuse(),
+        }
         let inputs = self.inputs_sender.clone();
         self.tasks.spawn(async move {
-            let Ok(accepting) = incoming.accept() else {
-                return;
-            };
-            if let Ok(Ok(connection)) = timeout(HANDSHAKE_TIMEOUT, accepting).await {
+            let handshake = async { incoming.accept()?.await };
+            let connection = timeout(HANDSHAKE_TIMEOUT, handshake).await;
+            _ = inputs.send(LinkInput::HandshakeOver { remote }).await;
+            if let Ok(Ok(connection)) = connection {
                 let input = LinkInput::Up { connection, direction: Direction::Accepted };
                 _ = inputs.send(input).await;
             }
-            drop(permit);
         });
     }
 

@@ -41,6 +41,10 @@ const LINGER: Duration = Duration::from_millis(800);
 /// What links and their pumps report to the task that owns the session.
 #[derive(Debug)]
 pub(super) enum LinkInput {
+    /// An incoming connection has proven itself, or failed to.
+    HandshakeOver {
+        remote: SocketAddr,
+    },
     Up {
         connection: Connection,
         direction: Direction,
