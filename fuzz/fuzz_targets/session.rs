@@ -7,14 +7,14 @@ use libfuzzer_sys::fuzz_target;
 use multipeer_proto::{
     Command, Config, Direction, DisplayName, FrameDecoder, Input, LinkId, Output, PeerId,
     ServiceType, Session, Timestamp,
-    trust::{Admission, LinkKeys},
+    trust::{Admission, Keys, LinkKeys},
 };
 
 /// One session that takes everyone, and one that asks for a passcode, which nobody here has.
 fn config(closed: bool) -> Config {
     let service = ServiceType::new("fuzz").unwrap();
     let name = DisplayName::new("Fuzz").unwrap();
-    let mut config = Config::new(PeerId::from_bytes([7; 32]), service, name, 1);
+    let mut config = Config::new(Keys::from_secret(&[7; 32]), service, name, 1);
     if closed {
         config.admission = Admission::passcode("481-516");
     }

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
-use multipeer::{Identity, Session, SessionBuilder};
+use multipeer::{Identity, Inviting, Joining, Session, SessionBuilder};
 
 use crate::{failure::Failure, output, trust::Trust};
 
@@ -35,8 +35,8 @@ pub(crate) enum Command {
     Cat(Cat),
     /// Measure speed, over the loopback interface, beside that of the transport alone
     Bench(Bench),
-    /// Show the id of this device, and keep it in a file
-    Id,
+    /// The id of this device, and the devices that it is paired with
+    Id(Id),
 }
 
 /// What every command takes.
@@ -75,6 +75,14 @@ pub(crate) struct Common {
     #[command(flatten)]
     pub(crate) trust: Trust,
 
+    /// Invite nobody by itself and ask about every invitation (in `chat`: /invite, /accept, /decline)
+    #[arg(long, global = true)]
+    pub(crate) ask: bool,
+
+    /// Be the host: nobody else in the session invites or removes
+    #[arg(long, global = true)]
+    pub(crate) host: bool,
+
     /// Seconds that a peer whose link died has to come back
     #[arg(long, global = true, value_name = "SECONDS", default_value_t = 30)]
     pub(crate) reconnect_window: u64,
@@ -85,6 +93,10 @@ pub(crate) struct Chat {
     /// Read lines and print lines, also on a terminal
     #[arg(long)]
     pub(crate) plain: bool,
+
+    /// Pair with everyone who shows a passcode or a key; both sides need --identity
+    #[arg(long)]
+    pub(crate) pair: bool,
 }
 
 #[derive(Debug, Args)]
@@ -92,6 +104,30 @@ pub(crate) struct Browse {
     /// Stop after so many seconds [default: go on until interrupted]
     #[arg(long, value_name = "SECONDS")]
     pub(crate) timeout: Option<f64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Id {
+    #[command(subcommand)]
+    pub(crate) what: Option<IdCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum IdCommand {
+    /// Show the id, and make one if there is none yet [default]
+    Show,
+    /// Make an id, in a file that must not be there yet
+    New,
+    /// Put a new id in the place of the one in the file; others have to be paired anew
+    Rotate,
+    /// Show the devices that this one is paired with
+    Paired,
+    /// Forget a paired device
+    Forget {
+        /// Its name, its id, or the beginning of its id
+        #[arg(value_name = "NAME|ID")]
+        device: String,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -212,7 +248,13 @@ impl Common {
         let mut builder = Session::builder(&self.service, self.display_name())
             .interfaces(self.interfaces.iter().filter(|name| !name.is_empty()))
             .reconnect_window(Duration::from_secs(self.reconnect_window));
-        builder = self.trust.apply(builder)?;
+        builder = self.trust.apply(builder, self.identity.as_deref())?;
+        if self.ask {
+            builder = builder.joining(Joining::Ask);
+        }
+        if self.host {
+            builder = builder.inviting(Inviting::HostAlone);
+        }
         if let Some(port) = self.port {
             builder = builder.port(port);
         }

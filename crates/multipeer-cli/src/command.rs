@@ -30,6 +30,6 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Receive(options) => receive::run(&common, &options).await,
         Command::Cat(options) => cat::run(&common, &options).await,
         Command::Bench(options) => bench::run(&common, &options).await,
-        Command::Id => id::run(&common),
+        Command::Id(options) => id::run(&common, &options),
     }
 }

@@ -62,6 +62,7 @@ impl JsonEvents {
         if let Event::PeerConnected(peer) = event {
             let verified = session.verified(peer);
             object.insert("verified".to_owned(), json!(verified.as_ref().map(Verified::as_str)));
+            object.insert("comparison".to_owned(), json!(session.comparison(peer)));
         }
         self.print_object(object);
     }
@@ -92,12 +93,15 @@ fn event_json(event: &Event) -> Option<Map<String, Value>> {
             "event": "disconnected",
             "peer": peer_json(peer),
             "reason": reason.as_str(),
+            "text": reason.to_string(),
             "unconfirmed": unconfirmed.len(),
         }),
         Event::Invitation(invitation) => json!({
             "event": "invitation",
             "peer": peer_json(invitation.from()),
             "context": String::from_utf8_lossy(invitation.context()),
+            "verified": invitation.verified().as_str(),
+            "comparison": invitation.comparison(),
         }),
         Event::Message { from, data, reliable } => json!({
             "event": "message",
@@ -109,6 +113,14 @@ fn event_json(event: &Event) -> Option<Map<String, Value>> {
             "event": "error",
             "peer": peer_json(peer),
             "message": error.to_string(),
+        }),
+        Event::InvitationWithdrawn { from } => {
+            json!({"event": "invitation_withdrawn", "peer": peer_json(from)})
+        }
+        Event::RemovalRefused { by, subject } => json!({
+            "event": "removal_refused",
+            "peer": peer_json(by),
+            "subject": peer_json(subject),
         }),
         Event::ProofsRefused { peer, replaced_by } => json!({
             "event": "proofs_refused",

@@ -7,7 +7,7 @@ use std::{
 };
 
 use clap::Args;
-use multipeer::{Admission, PeerId, SessionBuilder};
+use multipeer::{Admission, PairedDevices, PeerId, SessionBuilder};
 
 use crate::failure::Failure;
 
@@ -42,11 +42,19 @@ pub(crate) struct Trust {
     /// Take the peer with this id (repeatable)
     #[arg(long = "allow", global = true, value_name = "ID")]
     allowed: Vec<PeerId>,
+
+    /// Take the devices that this one is paired with (`multipeer id paired`); needs --identity
+    #[arg(long, global = true, requires = "identity")]
+    paired: bool,
 }
 
 impl Trust {
     /// Tells a session whom to take.
-    pub(crate) fn apply(&self, mut builder: SessionBuilder) -> Result<SessionBuilder, Failure> {
+    pub(crate) fn apply(
+        &self,
+        mut builder: SessionBuilder,
+        identity: Option<&Path>,
+    ) -> Result<SessionBuilder, Failure> {
         let mut demands = Vec::new();
         match (&self.passcode, &self.passcode_file) {
             (Some(code), _) if code.is_empty() => builder = builder.generated_passcode(),
@@ -68,11 +76,21 @@ impl Trust {
         if !self.allowed.is_empty() {
             demands.push(Admission::allowlist(self.allowed.iter().copied()));
         }
+        if let Some(identity) = identity.filter(|_| self.paired) {
+            demands.push(PairedDevices::load(paired_file(identity))?.admission());
+        }
         Ok(match demands.into_iter().reduce(Admission::or) {
             Some(admission) => builder.admission(admission),
             None => builder,
         })
     }
+}
+
+/// Where the paired devices of an identity are kept: beside it.
+pub(crate) fn paired_file(identity: &Path) -> PathBuf {
+    let mut path = identity.as_os_str().to_owned();
+    path.push(".paired");
+    path.into()
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Failure {

@@ -15,7 +15,7 @@ use crate::{
     id::{InvitationId, LinkRef, PeerId},
     limits::MAX_FRAME_BYTES,
     name::{DiscoveryInfo, DisplayName, ServiceType},
-    trust::PROOF_BYTES,
+    trust::{PROOF_BYTES, Removal, Voucher},
 };
 
 /// The first frame on a link, from both sides: who is there and what it speaks.
@@ -31,28 +31,41 @@ pub struct Hello {
     /// What the sender's session is about; both sides must say the same.
     #[n(2)]
     pub service: ServiceType,
-    /// The sender's name.
-    #[n(3)]
-    pub name: DisplayName,
-    /// What the sender announces about itself.
-    #[n(4)]
-    pub info: DiscoveryInfo,
     /// A number that differs each time the sender starts.
-    #[n(5)]
+    #[n(3)]
     pub incarnation: u64,
     /// The dialler's number for this attempt; zero from the side that was dialled.
-    #[n(6)]
+    #[n(4)]
     pub attempt: u64,
     /// The latest link to the receiver that the sender knows to be dead. The receiver may not have
     /// noticed yet, and would otherwise keep that one.
-    #[n(7)]
+    #[n(5)]
     pub gone: Option<LinkRef>,
     /// Bytes in the largest reliable message that the sender takes.
-    #[n(8)]
+    #[n(6)]
     pub max_message_bytes: u64,
     /// The secrets that the sender can prove to have, the one that it would rather use first.
-    #[n(9)]
+    #[n(7)]
     pub exchanges: Vec<ExchangeOffer>,
+    /// The incarnation of the receiver that is in the sender's session. When both remember each
+    /// other there is nothing to prove: the link itself shows that it is still they.
+    #[n(8)]
+    pub remembers: Option<u64>,
+    /// The member that told the sender of the receiver, and may be about to vouch for the sender.
+    #[n(9)]
+    pub introduced_by: Option<PeerId>,
+}
+
+/// The first frame after admission, from both sides: how the sender presents itself.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Profile {
+    /// The sender's name.
+    #[n(0)]
+    pub name: DisplayName,
+    /// What the sender announces about itself.
+    #[n(1)]
+    pub info: DiscoveryInfo,
 }
 
 /// The beginning of a proof that both sides have the same secret.
@@ -152,6 +165,9 @@ pub struct Join {
     #[n(2)]
     #[cbor(with = "codec::addresses")]
     pub addresses: Vec<SocketAddr>,
+    /// Whether the sender is the session's host, which alone invites and removes.
+    #[n(3)]
+    pub host: bool,
 }
 
 /// A member, as another member tells of it.
@@ -168,6 +184,27 @@ pub struct MemberRecord {
     #[n(2)]
     #[cbor(with = "codec::addresses")]
     pub addresses: Vec<SocketAddr>,
+    /// Who says that it was admitted.
+    #[n(3)]
+    pub voucher: Option<Voucher>,
+}
+
+/// Asks a member for its word on a peer; answered with an `Introduce`, if at all.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Enquire {
+    /// Whom it is about.
+    #[n(0)]
+    pub peer: PeerId,
+}
+
+/// Removes a member from the session.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Remove {
+    /// Whom, why, and until when.
+    #[n(0)]
+    pub removal: Removal,
 }
 
 /// The members that the sender is connected with, or some of them.
@@ -260,6 +297,10 @@ pub enum DeclineReason {
     #[n(4)]
     #[error("too many invitations wait for an answer there")]
     Busy,
+    /// In that session the host alone invites.
+    #[n(5)]
+    #[error("in that session the host alone invites")]
+    NotHost,
 }
 
 /// Why a link is closed by one of its ends. The number is also the application error code with
@@ -312,6 +353,10 @@ pub enum GoodbyeReason {
     #[n(10)]
     #[error("not admitted")]
     NotAdmitted,
+    /// The peer was removed from the session.
+    #[n(11)]
+    #[error("removed from the session")]
+    Removed,
 }
 
 impl GoodbyeReason {
@@ -339,6 +384,9 @@ pub enum Frame {
     Pong(Echo),
     Goodbye(Goodbye),
     Proof(Proof),
+    Profile(Profile),
+    Remove(Remove),
+    Enquire(Enquire),
 }
 
 /// What is wrong with bytes that should have been a frame.
@@ -385,6 +433,9 @@ impl Frame {
             Self::Pong(body) => (0x0c, codec::to_cbor(body)),
             Self::Goodbye(body) => (0x0d, codec::to_cbor(body)),
             Self::Proof(body) => (0x0e, codec::to_cbor(body)),
+            Self::Profile(body) => (0x0f, codec::to_cbor(body)),
+            Self::Remove(body) => (0x10, codec::to_cbor(body)),
+            Self::Enquire(body) => (0x11, codec::to_cbor(body)),
         };
         codec::write_frame(kind, &body, out);
     }
@@ -405,6 +456,9 @@ impl Frame {
             0x0c => codec::from_cbor(body).map(Self::Pong),
             0x0d => codec::from_cbor(body).map(Self::Goodbye),
             0x0e => codec::from_cbor(body).map(Self::Proof),
+            0x0f => codec::from_cbor(body).map(Self::Profile),
+            0x10 => codec::from_cbor(body).map(Self::Remove),
+            0x11 => codec::from_cbor(body).map(Self::Enquire),
             _ => return Err(FrameError::UnknownType { kind }),
         };
         let frame = frame.map_err(|problem| FrameError::Malformed { kind, problem })?;

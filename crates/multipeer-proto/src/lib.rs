@@ -4,10 +4,12 @@
 //! what it asks for:
 //!
 //! ```
-//! use multipeer_proto::{Config, DisplayName, Input, Output, PeerId, ServiceType, Session, Timestamp};
+//! use multipeer_proto::{
+//!     Config, DisplayName, Input, Output, ServiceType, Session, Timestamp, trust::Keys,
+//! };
 //!
-//! let id = PeerId::from_bytes([1; 32]);
-//! let config = Config::new(id, ServiceType::new("chat")?, DisplayName::new("Alice")?, 1);
+//! let keys = Keys::from_secret(&[1; 32]);
+//! let config = Config::new(keys, ServiceType::new("chat")?, DisplayName::new("Alice")?, 1);
 //! let mut session = Session::new(config);
 //!
 //! // The run loop: hand in what happened and the moment of it ...
@@ -53,8 +55,8 @@ pub use frame::{DeclineReason, Frame, FrameDecoder, FrameError, GoodbyeReason};
 pub use id::{InvitationId, LinkId, LinkRef, ParsePeerIdError, PeerId};
 pub use name::{DiscoveryInfo, DisplayName, NameError, ServiceType};
 pub use session::{
-    Command, Config, Direction, DisconnectReason, Event, Input, InviteError, Joining, Output,
-    PeerInfo, Session, Statistics,
+    Command, Config, Direction, DisconnectReason, Event, Input, InviteError, Inviting, Joining,
+    Output, PeerInfo, RemoveError, Session, Statistics,
 };
 pub use stream::{StreamName, StreamNameError};
 pub use time::Timestamp;

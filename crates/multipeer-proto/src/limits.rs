@@ -103,6 +103,9 @@ pub const MAX_FORMER: usize = 1024;
 
 /// Time for a link from its start until the other side has said hello.
 pub const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time in which a member must vouch for a peer that has no proof of its own. Shorter than the other
+/// side's patience, so that it learns why it is refused.
+pub const VOUCHER_TIMEOUT: Duration = Duration::from_secs(2);
 /// Time for a link that said hello until it is used for something: an invitation, or a join.
 pub const IDLE_LINK_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time that an invited peer has to answer, unless the invitation says otherwise.
@@ -131,6 +134,16 @@ pub const DIGEST_DELAY: Duration = Duration::from_secs(1);
 pub const DIGEST_INTERVAL: Duration = Duration::from_secs(10);
 /// Time that a session which leaves waits for its messages to be confirmed.
 pub const LEAVE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Time for which a voucher holds; members renew what they pass on.
+pub const VOUCHER_LIFETIME: Duration = Duration::from_mins(10);
+/// How far the clocks of two peers may be apart. A voucher or a removal that is dated otherwise is
+/// not believed; who has a proof of its own needs neither.
+pub const MAX_CLOCK_SKEW: Duration = Duration::from_mins(10);
+/// Time in which a removed peer cannot come back.
+pub const REMOVAL_DURATION: Duration = Duration::from_hours(1);
+/// Removals that are remembered.
+pub const MAX_REMOVALS: usize = 256;
 
 /// Passcodes and keys of one session.
 pub const MAX_SECRETS: usize = 8;

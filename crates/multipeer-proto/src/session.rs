@@ -1,24 +1,25 @@
 //! The state machine of one peer in a session.
 
 mod dialling;
+mod errors;
 mod invitations;
 mod io;
 mod links;
 mod members;
 mod nearby;
+#[cfg(test)]
+mod party_tests;
 mod proving;
 #[cfg(test)]
 mod proving_tests;
+mod removal;
 #[cfg(test)]
 mod tests;
+mod vouching;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
-pub use self::io::{
-    Command, Config, Direction, DisconnectReason, Event, Input, InviteError, Joining, Output,
-    PeerInfo, Statistics,
-};
 use self::{
     dialling::Dial,
     invitations::{Incoming, Outgoing},
@@ -26,6 +27,13 @@ use self::{
     members::{Former, Member},
     nearby::Nearby,
     proving::WrongProofs,
+    removal::Removed,
+};
+pub use self::{
+    errors::{DisconnectReason, InviteError, RemoveError},
+    io::{
+        Command, Config, Direction, Event, Input, Inviting, Joining, Output, PeerInfo, Statistics,
+    },
 };
 use crate::{
     announcement::Announcement,
@@ -67,6 +75,9 @@ pub struct Session {
     own_addresses: Vec<SocketAddr>,
     digest_at: Option<Timestamp>,
     wrong_proofs: WrongProofs,
+    /// Who alone invites and removes, if somebody does.
+    host: Option<PeerId>,
+    removed: BTreeMap<PeerId, Removed>,
     phase: Phase,
     statistics: Statistics,
 }
@@ -82,6 +93,7 @@ enum Phase {
 impl Session {
     /// A session that neither looks nor has anyone in it yet.
     pub fn new(config: Config) -> Self {
+        let host = (config.inviting == Inviting::HostAlone).then_some(config.id);
         Self {
             config,
             outputs: VecDeque::new(),
@@ -99,6 +111,8 @@ impl Session {
             own_addresses: Vec::new(),
             digest_at: None,
             wrong_proofs: WrongProofs::default(),
+            host,
+            removed: BTreeMap::new(),
             phase: Phase::Running,
             statistics: Statistics::default(),
         }
@@ -158,6 +172,7 @@ impl Session {
             self.invitations_timeout(),
             self.members_timeout(),
             self.nearby_timeout(),
+            self.removals_timeout(),
         ]
         .into_iter()
         .flatten()
@@ -211,6 +226,18 @@ impl Session {
         member.verified.as_ref()
     }
 
+    /// Digits that people at both ends of the link to a peer can compare: twenty, in groups of four.
+    /// They are equal when nobody is in between, and differ from link to link.
+    pub fn comparison(&self, peer: PeerId) -> Option<String> {
+        let link = self.attached(peer).or_else(|| self.greeted_link(peer))?;
+        Some(crate::trust::comparison(&self.links.get(&link)?.keys))
+    }
+
+    /// Who alone invites and removes, if somebody does.
+    pub fn host(&self) -> Option<PeerId> {
+        self.host
+    }
+
     /// The link that carries a peer's messages, as both ends name it.
     pub fn attached_link(&self, peer: PeerId) -> Option<LinkRef> {
         let member = self.members.get(&peer)?;
@@ -218,7 +245,7 @@ impl Session {
     }
 
     /// How many links, members, dials, invitations and nearby peers are kept: all of it bounded.
-    pub fn table_sizes(&self) -> [usize; 8] {
+    pub fn table_sizes(&self) -> [usize; 9] {
         [
             self.links.len(),
             self.gone.len(),
@@ -228,6 +255,7 @@ impl Session {
             self.outgoing.len() + self.incoming.len(),
             self.nearby.len(),
             self.wrong_proofs.len(),
+            self.removed.len(),
         ]
     }
 
@@ -249,6 +277,7 @@ impl Session {
                 }
             }
             Command::SetAdmission(admission) => self.set_admission(admission),
+            Command::Remove { peer, text } => self.remove(now, peer, text),
             Command::Leave => self.leave(now),
         }
     }
@@ -265,6 +294,7 @@ impl Session {
         self.expire_invitations(now);
         self.expire_members(now);
         self.expire_nearby(now);
+        self.expire_removals(now);
         self.start_dials(now);
         self.compare_memberships(now);
     }

@@ -11,11 +11,13 @@
 mod check;
 mod discovery;
 mod faults;
+mod forgers;
 mod healing;
 mod host;
 mod links;
 mod messages;
 mod network;
+mod scenario;
 mod world;
 
 use std::{fmt, time::Duration};

@@ -15,8 +15,8 @@ use multipeer_proto::{
     Announcement, DeclineReason, DiscoveryInfo, DisplayName, Frame, FrameDecoder, GoodbyeReason,
     InvitationId, LinkRef, PeerId, ServiceType,
     frame::{
-        Accept, Cancel, Confirm, Decline, Digest, Echo, ExchangeOffer, Goodbye, Hello, Introduce,
-        Invite, Join, MemberRecord, Members, Proof,
+        Accept, Cancel, Confirm, Decline, Digest, Echo, Enquire, ExchangeOffer, Goodbye, Hello,
+        Introduce, Invite, Join, MemberRecord, Members, Profile, Proof, Remove,
     },
     limits,
     message::{self, Datagram, MessageDecoder},
@@ -26,7 +26,7 @@ use multipeer_proto::{
         ResourceKind, TransferId, TreeHash, hash_block,
     },
     stream::StreamName,
-    trust::{Exchange, LinkKeys, Role, Scheme, Secret},
+    trust::{Exchange, Keys, LinkKeys, Removal, Role, Scheme, Secret, Subject, Voucher},
 };
 use serde_json::{Value, json};
 
@@ -72,19 +72,40 @@ fn hello() -> Hello {
         version: 1,
         min_version: 1,
         service: ServiceType::new("chat").unwrap(),
-        name: DisplayName::new("Zoë").unwrap(),
-        info: DiscoveryInfo::new([("mood", "happy"), ("flag", "")]).unwrap(),
         incarnation: 1_700_000_000_000_000,
         attempt: 3,
         gone: Some(LinkRef { dialler: peer(0xab), attempt: 2 }),
         max_message_bytes: 16 * 1024 * 1024,
         exchanges: vec![],
+        remembers: None,
+        introduced_by: None,
     }
 }
 
 fn frames() -> Vec<(&'static str, Frame)> {
     let invitation = InvitationId(7);
-    let member = MemberRecord { id: peer(0xcd), incarnation: 5, addresses: addresses() };
+    let voucher = None;
+    let member = MemberRecord { id: peer(0xcd), incarnation: 5, addresses: addresses(), voucher };
+    let voucher = Voucher {
+        issuer: peer(0xab),
+        issuer_incarnation: 4,
+        expires: 1_800_000_600,
+        signature: [0x51; 64],
+    };
+    let vouched = MemberRecord { voucher: Some(voucher), ..member.clone() };
+    let removal = Removal {
+        issuer: peer(0xab),
+        issuer_incarnation: 4,
+        subject: peer(0xcd),
+        until: 1_800_003_600,
+        text: "too loud".to_owned(),
+        signature: [0x52; 64],
+    };
+    let info = DiscoveryInfo::new([("mood", "happy"), ("flag", "")]).unwrap();
+    let profile = Profile { name: DisplayName::new("Zoë").unwrap(), info };
+    let known =
+        Hello { remembers: Some(6), introduced_by: Some(peer(0xef)), gone: None, ..hello() };
+    let join = Join { pairing: None, received: 0, addresses: addresses(), host: false };
     let context = Bytes::from_static(b"join us");
     let echo = Echo { token: u64::MAX, padding: Bytes::from_static(&[0, 1, 2]) };
     let pairing = Some(LinkRef { dialler: peer(0xab), attempt: 2 });
@@ -92,6 +113,8 @@ fn frames() -> Vec<(&'static str, Frame)> {
         ExchangeOffer { scheme: 1, name: "fleet".to_owned(), message: Bytes::from(vec![0x41; 33]) };
     vec![
         ("hello with an exchange", Frame::Hello(Hello { exchanges: vec![exchange], ..hello() })),
+        ("hello to somebody known", Frame::Hello(known)),
+        ("profile", Frame::Profile(profile)),
         ("proof", Frame::Proof(Proof { confirmation: [0xee; 32] })),
         ("hello", Frame::Hello(hello())),
         ("hello of who was dialled", Frame::Hello(Hello { attempt: 0, gone: None, ..hello() })),
@@ -106,11 +129,18 @@ fn frames() -> Vec<(&'static str, Frame)> {
             }),
         ),
         ("cancel", Frame::Cancel(Cancel { invitation })),
-        ("first join", Frame::Join(Join { pairing: None, received: 0, addresses: addresses() })),
-        ("join that resumes", Frame::Join(Join { pairing, received: 300, addresses: vec![] })),
+        ("first join", Frame::Join(join.clone())),
+        (
+            "join that resumes",
+            Frame::Join(Join { pairing, received: 300, addresses: vec![], ..join.clone() }),
+        ),
+        ("join of the host", Frame::Join(Join { host: true, ..join })),
         ("members", Frame::Members(Members { members: vec![member.clone()] })),
         ("no members", Frame::Members(Members { members: vec![] })),
         ("introduce", Frame::Introduce(Introduce { member })),
+        ("introduce with a voucher", Frame::Introduce(Introduce { member: vouched })),
+        ("enquire", Frame::Enquire(Enquire { peer: peer(0xcd) })),
+        ("remove", Frame::Remove(Remove { removal })),
         ("digest", Frame::Digest(Digest { sum: u64::MAX, count: 3 })),
         ("confirm", Frame::Confirm(Confirm { received: 1 << 40 })),
         ("ping", Frame::Ping(echo.clone())),
@@ -137,6 +167,50 @@ fn frames_are_the_bytes_of_the_vectors() {
         json!({"name": name, "type": bytes[0], "body": body, "bytes": hex(&bytes)})
     });
     check("frames.json", &vectors.collect());
+}
+
+#[test]
+fn vouchers_and_removals_are_signed_as_in_the_vectors() {
+    let secret: [u8; 32] = std::array::from_fn(|at| u8::try_from(at).unwrap());
+    let (keys, incarnation) = (Keys::from_secret(&secret), 4);
+    let service = ServiceType::new("chat").unwrap();
+    let subject = Subject { peer: peer(0xcd), incarnation: 5 };
+    let unix = 1_800_000_000;
+    let voucher = Voucher::issue((&keys, incarnation), &service, subject, unix);
+    let removal = Removal::issue(
+        (&keys, incarnation),
+        &service,
+        subject.peer,
+        "too loud".to_owned(),
+        unix + 3600,
+    );
+    assert_eq!(voucher.check(&keys, &service, subject, unix), Ok(()));
+    assert!(removal.check(&keys, &service, unix));
+    let vectors = json!([
+        {
+            "name": "voucher",
+            "secret": hex(&secret),
+            "issuer": hex(keys.id().as_bytes()),
+            "issuer_incarnation": incarnation,
+            "service": "chat",
+            "subject": hex(subject.peer.as_bytes()),
+            "subject_incarnation": subject.incarnation,
+            "expires": voucher.expires,
+            "signature": hex(&voucher.signature),
+        },
+        {
+            "name": "removal",
+            "secret": hex(&secret),
+            "issuer": hex(keys.id().as_bytes()),
+            "issuer_incarnation": incarnation,
+            "service": "chat",
+            "subject": hex(removal.subject.as_bytes()),
+            "until": removal.until,
+            "text": removal.text,
+            "signature": hex(&removal.signature),
+        },
+    ]);
+    check("statements.json", &vectors);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::{
 };
 
 use multipeer_proto::{
-    Command, Config, DiscoveryInfo, DisplayName, Joining, ServiceType, limits,
+    Command, Config, DiscoveryInfo, DisplayName, Inviting, Joining, ServiceType, limits,
     resource::ReceiveLimits, trust::Admission,
 };
 use tokio::sync::mpsc;
@@ -36,6 +36,7 @@ pub struct SessionBuilder {
     info: Vec<(String, String)>,
     joining: Joining,
     admission: Option<Admission>,
+    inviting: Inviting,
     generated_passcode: bool,
     max_peers: usize,
     max_message_size: usize,
@@ -56,6 +57,7 @@ impl SessionBuilder {
             info: Vec::new(),
             joining: Joining::default(),
             admission: None,
+            inviting: Inviting::default(),
             generated_passcode: false,
             max_peers: limits::DEFAULT_MAX_PEERS,
             max_message_size: limits::DEFAULT_MAX_MESSAGE_BYTES,
@@ -99,6 +101,13 @@ impl SessionBuilder {
     /// ```
     pub fn admission(mut self, admission: Admission) -> Self {
         self.admission = Some(admission);
+        self
+    }
+
+    /// Who brings others into the session, and removes them: everyone unless said otherwise, or this
+    /// peer alone.
+    pub fn inviting(mut self, inviting: Inviting) -> Self {
+        self.inviting = inviting;
         self
     }
 
@@ -218,7 +227,9 @@ impl SessionBuilder {
         let discovery =
             self.discovery.start(site).map_err(|error| StartError::Discovery { error })?;
 
-        let mut config = Config::new(identity.peer_id(), service, name.clone(), incarnation());
+        let mut config = Config::new(identity.keys(), service, name.clone(), incarnation());
+        config.unix_start = since_1970();
+        config.inviting = self.inviting;
         config.info = info;
         config.joining = self.joining;
         config.admission = admission;
@@ -274,6 +285,9 @@ impl SessionBuilder {
 
 /// A number that no earlier start of the same identity had: the time, in microseconds.
 fn incarnation() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_micros()).unwrap_or_default().max(1)
+    u64::try_from(since_1970().as_micros()).unwrap_or_default().max(1)
+}
+
+fn since_1970() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }

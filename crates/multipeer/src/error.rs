@@ -121,7 +121,7 @@ pub enum PingError {
 #[non_exhaustive]
 pub enum IdentityError {
     /// The file could not be read or written.
-    #[error("could not {action} the identity file {path}: {error}")]
+    #[error("could not {action} {path}: {error}")]
     File {
         /// What was tried.
         action: &'static str,
@@ -136,8 +136,19 @@ pub enum IdentityError {
         /// The file.
         path: String,
     },
+    /// A line of the file is no paired device.
+    #[error("{path}, line {line}: expected an id, a time, how it was verified, and a name")]
+    NotADevice {
+        /// The file.
+        path: String,
+        /// The line, from 1.
+        line: usize,
+    },
+    /// The text is no key.
+    #[error("an identity is 64 hexadecimal digits")]
+    NotDigits,
     /// Others can read the file.
-    #[error("others can read the identity file {path} (mode {mode:o}): run `chmod 600 {path}`")]
+    #[error("others can read {path} (mode {mode:o}): run `chmod 600 {path}`")]
     Readable {
         /// The file.
         path: String,

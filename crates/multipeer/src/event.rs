@@ -93,6 +93,13 @@ pub enum Event {
         /// A passcode that the application gave stays until it gives another one.
         replaced_by: Option<Passcode>,
     },
+    /// A member wanted to remove another one, and may not: there is a host, or what it says is forged.
+    RemovalRefused {
+        /// Who.
+        by: Peer,
+        /// Whom.
+        subject: Peer,
+    },
     /// Something keeps peers from being found.
     DiscoveryProblem(DiscoveryProblem),
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use bytes::Bytes;
-use multipeer_proto::{Command, InvitationId, InviteError};
+use multipeer_proto::{Command, InvitationId, InviteError, trust::Verified};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{net::Request, peer::Peer};
@@ -15,6 +15,8 @@ use crate::{net::Request, peer::Peer};
 pub struct Invitation {
     from: Peer,
     context: Bytes,
+    verified: Verified,
+    comparison: Option<String>,
     answer: Option<Answer>,
 }
 
@@ -27,10 +29,22 @@ impl Invitation {
     pub(crate) fn new(
         from: Peer,
         context: Bytes,
-        invitation: InvitationId,
-        requests: mpsc::UnboundedSender<Request>,
+        (verified, comparison): (Verified, Option<String>),
+        (invitation, requests): (InvitationId, mpsc::UnboundedSender<Request>),
     ) -> Self {
-        Self { from, context, answer: Some(Answer { invitation, requests }) }
+        let answer = Some(Answer { invitation, requests });
+        Self { from, context, verified, comparison, answer }
+    }
+
+    /// How the peer that asks has shown that it may be here. Its name is what it says of itself.
+    pub fn verified(&self) -> &Verified {
+        &self.verified
+    }
+
+    /// What people at both ends can compare before it is accepted, as
+    /// [`Session::comparison`](crate::Session::comparison); nothing if the link is gone already.
+    pub fn comparison(&self) -> Option<&str> {
+        self.comparison.as_deref()
     }
 
     /// Who asks.

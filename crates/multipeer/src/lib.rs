@@ -46,8 +46,10 @@ mod event;
 mod identity;
 mod invitation;
 mod net;
+mod paired;
 mod passcode;
 mod peer;
+mod private_file;
 mod resource;
 mod session;
 mod stream;
@@ -60,12 +62,13 @@ pub use invitation::{Invitation, OutgoingInvitation};
 pub use multipeer_proto::resource::{
     FailureReason, RefusalReason, ResourceKind, TransferFailure, TransferId,
 };
-pub use multipeer_proto::trust::{Admission, AdmissionError, Verified};
+pub use multipeer_proto::trust::{Admission, AdmissionError, Secret, Verified};
 pub use multipeer_proto::{
     DeclineReason, DisconnectReason, DiscoveryInfo, DisplayName, GoodbyeReason, InviteError,
-    Joining, NameError, ParsePeerIdError, PeerId, PeerInfo, ServiceType, Statistics, StreamName,
-    StreamNameError, limits,
+    Inviting, Joining, NameError, ParsePeerIdError, PeerId, PeerInfo, RemoveError, ServiceType,
+    Statistics, StreamName, StreamNameError, limits,
 };
+pub use paired::{PairedDevice, PairedDevices};
 pub use passcode::Passcode;
 pub use peer::Peer;
 pub use resource::{

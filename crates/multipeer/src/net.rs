@@ -15,7 +15,7 @@ mod writer;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use multipeer_proto::{Command, InvitationId, InviteError, PeerId, trust::Admission};
+use multipeer_proto::{Command, InvitationId, InviteError, PeerId, RemoveError, trust::Admission};
 use tokio::sync::oneshot;
 
 pub(crate) use self::{doorbell::Doorbell, gate::Gate, lane::Lane, shared::Shared};
@@ -36,6 +36,11 @@ pub(crate) enum Request {
     },
     /// Whom the session takes from now on.
     SetAdmission(Admission),
+    Remove {
+        peer: PeerId,
+        text: String,
+        answer: oneshot::Sender<Result<(), RemoveError>>,
+    },
     /// A transfer's task, which the session owns.
     Run(BoxFuture<'static, ()>),
     Ping {

@@ -12,8 +12,8 @@ use std::{
 use bytes::Bytes;
 use futures_util::future::join_all;
 use multipeer_proto::{
-    Command, DiscoveryInfo, DisplayName, InvitationId, InviteError, NameError, PeerId, Statistics,
-    StreamName, limits,
+    Command, DiscoveryInfo, DisplayName, InvitationId, InviteError, NameError, PeerId, RemoveError,
+    Statistics, StreamName, limits,
     message::Datagram,
     trust::{Admission, AdmissionError, Verified},
 };
@@ -116,6 +116,43 @@ impl Session {
         self.0.shared.view().verified.get(&peer.into()).cloned()
     }
 
+    /// Twenty digits in groups of four that people at both ends can compare by eye or aloud, for a
+    /// peer in the session: equal when nobody is in between. They belong to the link, and change when
+    /// it is replaced.
+    pub fn comparison(&self, peer: impl Into<PeerId>) -> Option<String> {
+        self.0.shared.view().comparisons.get(&peer.into()).cloned()
+    }
+
+    /// The peer that alone invites and removes, if there is one (see
+    /// [`SessionBuilder::inviting`]).
+    pub fn host(&self) -> Option<PeerId> {
+        self.0.shared.view().host
+    }
+
+    /// Removes a peer from the session: every member disconnects it, it is told why, in at most 256
+    /// bytes, and it cannot come back within an hour. The removal is signed and reaches members that
+    /// are away when they return.
+    ///
+    /// The peer can come back under another id, if what the session asks for does not keep it out:
+    /// change the passcode with [`set_admission`](Self::set_admission).
+    ///
+    /// # Errors
+    ///
+    /// [`RemoveError`]: the peer is not in the session, or there is a host and it is another.
+    ///
+    /// # Cancellation
+    ///
+    /// When the future is dropped the peer may or may not be removed.
+    pub async fn remove(
+        &self,
+        peer: impl Into<PeerId>,
+        reason: impl Into<String>,
+    ) -> Result<(), RemoveError> {
+        let (answer, answered) = oneshot::channel();
+        self.request(Request::Remove { peer: peer.into(), text: reason.into(), answer });
+        answered.await.unwrap_or(Err(RemoveError::SessionOver))
+    }
+
     /// The passcode that this session made, if it was to make one (see
     /// [`SessionBuilder::generated_passcode`]).
     pub fn passcode(&self) -> Option<Passcode> {
@@ -123,8 +160,7 @@ impl Session {
     }
 
     /// Takes those from now on whom this takes, and those who know a passcode that the session made.
-    /// Who is in the session stays until its link is lost, and must then meet the new demand to come
-    /// back; who was refused may try again.
+    /// Who is in the session stays, also when its link is replaced; who was refused may try again.
     ///
     /// # Errors
     ///

@@ -77,6 +77,7 @@ pub(super) fn check_lengths(frame: &Frame) -> Result<(), &'static str> {
         Frame::Invite(invite) => invite.context.len() <= MAX_CONTEXT_BYTES,
         Frame::Decline(decline) => decline.text.len() <= MAX_TEXT_BYTES,
         Frame::Goodbye(goodbye) => goodbye.text.len() <= MAX_TEXT_BYTES,
+        Frame::Remove(remove) => remove.removal.text.len() <= MAX_TEXT_BYTES,
         Frame::Join(join) => addresses_fit(&join.addresses),
         Frame::Introduce(introduce) => addresses_fit(&introduce.member.addresses),
         Frame::Members(list) => {
@@ -89,7 +90,9 @@ pub(super) fn check_lengths(frame: &Frame) -> Result<(), &'static str> {
         | Frame::Confirm(_)
         | Frame::Ping(_)
         | Frame::Pong(_)
-        | Frame::Proof(_) => true,
+        | Frame::Proof(_)
+        | Frame::Profile(_)
+        | Frame::Enquire(_) => true,
     };
     if fits { Ok(()) } else { Err("a field is longer than it may be") }
 }

@@ -22,11 +22,42 @@ fn addresses() -> impl Strategy<Value = Vec<SocketAddr>> {
 }
 
 fn member() -> impl Strategy<Value = MemberRecord> {
-    (id(), any::<u64>(), addresses()).prop_map(|(id, incarnation, addresses)| MemberRecord {
-        id,
-        incarnation,
-        addresses,
-    })
+    (id(), any::<u64>(), addresses(), prop::option::of(voucher())).prop_map(
+        |(id, incarnation, addresses, voucher)| MemberRecord {
+            id,
+            incarnation,
+            addresses,
+            voucher,
+        },
+    )
+}
+
+fn signature() -> impl Strategy<Value = [u8; 64]> {
+    any::<[u8; 32]>().prop_map(|half| std::array::from_fn(|at| half[at % 32]))
+}
+
+fn voucher() -> impl Strategy<Value = Voucher> {
+    (id(), any::<u64>(), any::<u64>(), signature()).prop_map(
+        |(issuer, issuer_incarnation, expires, signature)| Voucher {
+            issuer,
+            issuer_incarnation,
+            expires,
+            signature,
+        },
+    )
+}
+
+fn removal() -> impl Strategy<Value = Removal> {
+    (id(), any::<u64>(), id(), any::<u64>(), ".{0,50}", signature()).prop_map(
+        |(issuer, issuer_incarnation, subject, until, text, signature)| Removal {
+            issuer,
+            issuer_incarnation,
+            subject,
+            until,
+            text,
+            signature,
+        },
+    )
 }
 
 fn blob() -> impl Strategy<Value = Bytes> {
@@ -49,27 +80,28 @@ fn exchange() -> impl Strategy<Value = ExchangeOffer> {
 fn hello() -> impl Strategy<Value = Hello> {
     (
         (any::<u16>(), any::<u16>()),
-        ("[a-z]{1,15}", "[a-zA-Zé ]{1,20}", info()),
+        "[a-z]{1,15}",
         any::<u64>(),
         any::<u64>(),
         prop::option::of(link()),
         any::<u64>(),
         prop::collection::vec(exchange(), 0..3),
+        (prop::option::of(any::<u64>()), prop::option::of(id())),
     )
-        .prop_map(
-            |((a, b), (service, name, info), incarnation, attempt, gone, max, exchanges)| Hello {
+        .prop_map(|((a, b), service, incarnation, attempt, gone, max, exchanges, known)| {
+            Hello {
                 version: a.max(b),
                 min_version: a.min(b),
                 service: ServiceType::new(service).unwrap(),
-                name: DisplayName::new(name).unwrap(),
-                info,
                 incarnation,
                 attempt,
                 gone,
                 max_message_bytes: max,
                 exchanges,
-            },
-        )
+                remembers: known.0,
+                introduced_by: known.1,
+            }
+        })
 }
 
 fn frame() -> impl Strategy<Value = Frame> {
@@ -85,9 +117,16 @@ fn frame() -> impl Strategy<Value = Frame> {
             Frame::Decline(Decline { invitation, reason: DeclineReason::Full, text })
         }),
         number.prop_map(|invitation| Frame::Cancel(Cancel { invitation })),
-        (prop::option::of(link()), any::<u64>(), addresses()).prop_map(
-            |(pairing, received, addresses)| Frame::Join(Join { pairing, received, addresses })
+        (prop::option::of(link()), any::<u64>(), addresses(), any::<bool>()).prop_map(
+            |(pairing, received, addresses, host)| {
+                Frame::Join(Join { pairing, received, addresses, host })
+            }
         ),
+        ("[a-zA-Zé ]{1,20}", info()).prop_map(|(name, info)| {
+            Frame::Profile(Profile { name: DisplayName::new(name).unwrap(), info })
+        }),
+        id().prop_map(|peer| Frame::Enquire(Enquire { peer })),
+        removal().prop_map(|removal| Frame::Remove(Remove { removal })),
         prop::collection::vec(member(), 0..5)
             .prop_map(|members| Frame::Members(Members { members })),
         member().prop_map(|member| Frame::Introduce(Introduce { member })),

@@ -23,8 +23,12 @@ impl Session {
             return;
         }
         let wanted = self.peers_to_dial();
+        // A dial is kept while there is a link that may come to nothing: its pauses go on growing.
         self.dials.retain(|peer, dial| dial.in_progress.is_some() || wanted.contains(peer));
         for peer in wanted {
+            if self.has_link(peer) {
+                continue;
+            }
             // An invitation cannot wait for the other side, which may not want anything yet.
             let head_start = if self.yields_to(peer) && !self.has_outgoing(peer) {
                 DIAL_HEAD_START
@@ -48,7 +52,6 @@ impl Session {
         let mut wanted: Vec<PeerId> = members.map(|(&peer, _)| peer).chain(invited).collect();
         wanted.sort_unstable();
         wanted.dedup();
-        wanted.retain(|&peer| !self.has_link(peer));
         wanted
     }
 
@@ -87,12 +90,11 @@ impl Session {
         addresses
     }
 
-    pub(super) fn dial_succeeded(&mut self, peer: PeerId, attempt: u64) {
-        // Should the link die before it comes to something, the next dial waits its turn.
-        if let Some(dial) = self.dials.get_mut(&peer)
-            && dial.in_progress == Some(attempt)
-        {
-            dial.in_progress = None;
+    pub(super) fn dial_succeeded(&mut self, now: Timestamp, peer: PeerId, attempt: u64) {
+        // Should the link come to nothing, because the other side refuses it, the next dial waits
+        // as after a failure. One that comes to something is the last.
+        if self.dials.get(&peer).is_some_and(|dial| dial.in_progress == Some(attempt)) {
+            self.back_off(now, peer);
         }
     }
 

@@ -81,6 +81,10 @@ impl Session {
             Err(InviteError::AlreadyInvited)
         } else if !self.nearby.contains_key(&peer) && !self.has_link(peer) {
             Err(InviteError::UnknownPeer(peer))
+        } else if !self.may_bring_in(self.config.id) {
+            Err(InviteError::NotHost)
+        } else if let Some(text) = self.removal_of(peer) {
+            Err(InviteError::Removed { text: text.to_owned() })
         } else if self.is_full_for(peer) || self.outgoing.len() >= MAX_INVITATIONS {
             Err(InviteError::Full { limit })
         } else {
@@ -130,6 +134,8 @@ impl Session {
         let known = self.members.contains_key(&peer) || self.has_outgoing(peer);
         let reason = if known {
             None
+        } else if !self.may_bring_in(peer) && !self.may_bring_in(self.config.id) {
+            Some(DeclineReason::NotHost)
         } else if !self.looking {
             Some(DeclineReason::NotLooking)
         } else if self.is_full_for(peer) {
@@ -155,8 +161,10 @@ impl Session {
         }
         let timeout = Duration::from_millis(invite.timeout_millis).min(MAX_INVITE_TIMEOUT);
         self.incoming.insert((peer, invitation), Incoming { deadline: now + timeout });
-        if let Some(info) = self.links.get(&link).and_then(super::links::Link::info) {
-            self.event(Event::Invitation { peer: info, invitation, context: invite.context });
+        let Some(link) = self.links.get(&link) else { return };
+        if let (Some(peer), Some(verified)) = (link.info(), link.verified.clone()) {
+            let context = invite.context;
+            self.event(Event::Invitation { peer, invitation, context, verified });
         }
     }
 
@@ -352,6 +360,13 @@ impl Session {
         for (peer, invitation) in late.map(|(&key, _)| key).collect::<Vec<_>>() {
             self.decline(peer, invitation, DeclineReason::TimedOut, String::new());
             self.event(Event::InvitationWithdrawn { peer, invitation });
+        }
+    }
+
+    /// Withdraws everything that was asked: there is a host now, who alone asks.
+    pub(super) fn leave_inviting_to_host(&mut self, now: Timestamp) {
+        for invitation in self.outgoing.keys().copied().collect::<Vec<_>>() {
+            self.withdraw(now, invitation, InviteError::NotHost);
         }
     }
 

@@ -1,16 +1,17 @@
 //! What goes into a session and what comes out.
 
-use std::{fmt, net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
 
+use super::errors::{DisconnectReason, InviteError};
 use crate::{
     announcement::Announcement,
-    frame::{DeclineReason, Frame, GoodbyeReason},
+    frame::{Frame, GoodbyeReason},
     id::{InvitationId, LinkId, PeerId},
     limits::{DEFAULT_MAX_MESSAGE_BYTES, DEFAULT_MAX_PEERS, DEFAULT_RECONNECT_WINDOW},
     name::{DiscoveryInfo, DisplayName, ServiceType},
-    trust::{Admission, LinkKeys, Scheme},
+    trust::{Admission, Keys, LinkKeys, Verified},
 };
 
 /// Who decides about invitations.
@@ -23,12 +24,23 @@ pub enum Joining {
     Ask,
 }
 
+/// Whose invitation brings a peer into the session, and who removes one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Inviting {
+    /// Every member's.
+    #[default]
+    Everyone,
+    /// This peer's alone: it is the host. Those whom it brings in keep to that, until they have
+    /// nobody in their session any more.
+    HostAlone,
+}
+
 /// What a session is to be.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Config {
-    /// This peer.
-    pub id: PeerId,
+    pub(crate) id: PeerId,
+    pub(crate) keys: Keys,
     /// A number that no earlier start of this peer had.
     pub incarnation: u64,
     /// What the session is about.
@@ -41,6 +53,10 @@ pub struct Config {
     pub joining: Joining,
     /// Whom the session takes.
     pub admission: Admission,
+    /// Who brings others in.
+    pub inviting: Inviting,
+    /// The time from the beginning of 1970 (UTC) to [`Timestamp::ZERO`](crate::Timestamp::ZERO).
+    pub unix_start: Duration,
     /// Other peers in the session, at most.
     pub max_peers: usize,
     /// Bytes in the largest reliable message that this peer takes.
@@ -52,16 +68,25 @@ pub struct Config {
 }
 
 impl Config {
-    /// A configuration with every limit at its default.
-    pub fn new(id: PeerId, service: ServiceType, name: DisplayName, incarnation: u64) -> Self {
+    /// A configuration with every limit at its default, for the peer with these keys.
+    pub fn new(
+        keys: impl Into<Keys>,
+        service: ServiceType,
+        name: DisplayName,
+        incarnation: u64,
+    ) -> Self {
+        let keys = keys.into();
         Self {
-            id,
+            id: keys.id(),
+            keys,
             incarnation,
             service,
             name,
             info: DiscoveryInfo::default(),
             joining: Joining::default(),
             admission: Admission::default(),
+            inviting: Inviting::default(),
+            unix_start: Duration::ZERO,
             max_peers: DEFAULT_MAX_PEERS,
             max_message_bytes: DEFAULT_MAX_MESSAGE_BYTES,
             reconnect_window: DEFAULT_RECONNECT_WINDOW,
@@ -229,6 +254,14 @@ pub enum Command {
     },
     /// Take those from now on whom this takes. Who is in the session stays.
     SetAdmission(Admission),
+    /// Remove a peer from the session. Ask [`Session::may_remove`](crate::Session::may_remove)
+    /// first: what it forbids does nothing.
+    Remove {
+        /// Whom.
+        peer: PeerId,
+        /// Why, for people; at most 256 bytes.
+        text: String,
+    },
     /// Leave the session, once everything sent is confirmed or the patience for that is over.
     Leave,
 }
@@ -341,6 +374,8 @@ pub enum Event {
         invitation: InvitationId,
         /// What it has to say.
         context: Bytes,
+        /// How it has shown that it may be here.
+        verified: Verified,
     },
     /// An invitation that was reported can be answered no more.
     InvitationWithdrawn {
@@ -363,6 +398,13 @@ pub enum Event {
         /// Who.
         peer: PeerId,
     },
+    /// A member wanted to remove another one and may not.
+    RemovalRefused {
+        /// Who.
+        by: PeerId,
+        /// Whom.
+        subject: PeerId,
+    },
     /// A peer is in the session and can be talked to.
     Connected(PeerInfo),
     /// A peer is not in the session any more.
@@ -372,187 +414,6 @@ pub enum Event {
         /// Why.
         reason: DisconnectReason,
     },
-}
-
-/// Why a peer is not in the session any more.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum DisconnectReason {
-    /// It said goodbye.
-    #[error("it left")]
-    Left,
-    /// Its link died, and it did not come back in time.
-    #[error("its link died and it did not come back in time")]
-    TimedOut,
-    /// It was started anew.
-    #[error("it was started anew")]
-    Restarted,
-    /// It came back but no longer knew this session; what was not confirmed may be lost.
-    #[error("it came back but had given this peer up in the meantime")]
-    Forgotten,
-    /// It does not want this peer any more.
-    #[error("it closed the link: {reason}{}", Detail(text))]
-    Refused {
-        /// The reason it gave.
-        reason: GoodbyeReason,
-        /// Its words.
-        text: String,
-    },
-    /// It broke the protocol.
-    #[error("it broke the protocol: {error}")]
-    ProtocolError {
-        /// What it did.
-        error: String,
-    },
-    /// This peer left.
-    #[error("this side left")]
-    Local,
-}
-
-impl DisconnectReason {
-    /// The reason as one word, the same in every language and in JSON.
-    pub const fn as_str(&self) -> &'static str {
-        match self {
-            Self::Left => "left",
-            Self::TimedOut => "timed_out",
-            Self::Restarted => "restarted",
-            Self::Forgotten => "forgotten",
-            Self::Refused { .. } => "refused",
-            Self::ProtocolError { .. } => "protocol_error",
-            Self::Local => "local",
-        }
-    }
-}
-
-/// Why an invitation came to nothing.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum InviteError {
-    /// Nothing was ever heard of the peer.
-    #[error("peer {peer} is not known here: wait until it is found, or check the id", peer = .0.short())]
-    UnknownPeer(PeerId),
-    /// The peer is this one.
-    #[error("a peer cannot invite itself")]
-    Myself,
-    /// The peer is in the session already.
-    #[error("the peer is in the session already")]
-    AlreadyConnected,
-    /// An earlier invitation to the peer still waits for its answer.
-    #[error("an earlier invitation to this peer still waits for its answer")]
-    AlreadyInvited,
-    /// The context is over 64 KiB.
-    #[error("the context of an invitation has at most 65536 bytes, and this has {bytes}")]
-    ContextTooLong {
-        /// Its length.
-        bytes: usize,
-    },
-    /// This session has no place left, or too many invitations wait.
-    #[error("this session has no place left: it takes {limit} peers (see `max_peers`)")]
-    Full {
-        /// The limit.
-        limit: usize,
-    },
-    /// No link came about.
-    #[error("the peer could not be reached: {error}")]
-    Unreachable {
-        /// What went wrong.
-        error: String,
-    },
-    /// The peer said no.
-    #[error("{reason}{}", Detail(text))]
-    Declined {
-        /// Why.
-        reason: DeclineReason,
-        /// The other application's words.
-        text: String,
-    },
-    /// The peer closed the link instead of answering.
-    #[error("the peer closed the link: {reason}{}", Detail(text))]
-    Refused {
-        /// The reason it gave.
-        reason: GoodbyeReason,
-        /// Its words.
-        text: String,
-    },
-    /// The peer's secret is not the one that this side has.
-    #[error("the {} of the two sides differ", secret_name(*.scheme, name))]
-    WrongSecret {
-        /// What kind of secret.
-        scheme: Scheme,
-        /// The key's name; empty for a passcode.
-        name: String,
-    },
-    /// The peer has not shown that it may be here.
-    #[error("the peer was not admitted: {demand}")]
-    NotAdmitted {
-        /// What this side asks for.
-        demand: String,
-    },
-    /// No version of the protocol is common.
-    #[error(
-        "no common protocol version: this side speaks {ours}, the other side {theirs}; \
-         update the older one"
-    )]
-    Version {
-        /// The versions that this side speaks.
-        ours: VersionRange,
-        /// The versions that the other side speaks.
-        theirs: VersionRange,
-    },
-    /// No answer came in time.
-    #[error("no answer came in time")]
-    TimedOut,
-    /// The link died before the answer came.
-    #[error("the link died before the answer came")]
-    LinkLost,
-    /// The invitation was withdrawn.
-    #[error("the invitation was withdrawn")]
-    Cancelled,
-    /// The session is over.
-    #[error("the session is over")]
-    SessionOver,
-}
-
-impl InviteError {
-    /// Whether one of the two sides did not admit the other.
-    pub const fn is_refused_admission(&self) -> bool {
-        matches!(
-            self,
-            Self::WrongSecret { .. }
-                | Self::NotAdmitted { .. }
-                | Self::Refused { reason: GoodbyeReason::NotAdmitted, .. }
-        )
-    }
-}
-
-/// From the oldest to the newest version that a side speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct VersionRange(pub u16, pub u16);
-
-impl fmt::Display for VersionRange {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0 == self.1 {
-            write!(f, "version {}", self.1)
-        } else {
-            write!(f, "versions {} to {}", self.0, self.1)
-        }
-    }
-}
-
-fn secret_name(scheme: Scheme, name: &str) -> String {
-    match scheme {
-        Scheme::Passcode => "passcodes".to_owned(),
-        Scheme::PresharedKey => format!("keys called {name:?}"),
-    }
-}
-
-/// Words that may be missing.
-struct Detail<'a>(&'a String);
-
-impl fmt::Display for Detail<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() { Ok(()) } else { write!(f, " ({})", self.0) }
-    }
 }
 
 /// What went wrong so far, as counts.

@@ -6,13 +6,13 @@ use super::{
     Direction, DisconnectReason, InviteError, Output, PeerInfo, Session, proving::Proving,
 };
 use crate::{
-    frame::{Frame, Goodbye, GoodbyeReason, Hello, Join},
+    frame::{Frame, Goodbye, GoodbyeReason, Hello, Join, Profile},
     id::{LinkId, LinkRef, PeerId},
     limits::{
         HELLO_TIMEOUT, IDLE_LINK_TIMEOUT, MAX_PENDING_LINKS, MAX_PENDING_PER_ADDRESS,
         MAX_TEXT_BYTES,
     },
-    session::io::VersionRange,
+    session::errors::VersionRange,
     time::Timestamp,
     trust::{LinkKeys, Verified},
     turnstile::Network,
@@ -30,8 +30,11 @@ pub(super) struct Link {
     pub(super) remote: Option<SocketAddr>,
     /// How both ends name it; known to the dialled side after the hello.
     pub(super) reference: Option<LinkRef>,
-    /// Once the peer is admitted on this link.
+    /// What binds proofs to it.
+    pub(super) keys: LinkKeys,
+    /// Once the peer is admitted on this link and has presented itself.
     pub(super) hello: Option<Hello>,
+    pub(super) profile: Option<Profile>,
     /// Until then.
     pub(super) proving: Option<Proving>,
     /// How it was admitted.
@@ -44,10 +47,15 @@ pub(super) struct Link {
 }
 
 impl Link {
-    /// The peer as its hello presents it.
+    /// The peer as it presents itself.
     pub(super) fn info(&self) -> Option<PeerInfo> {
-        let hello = self.hello.as_ref()?;
-        Some(PeerInfo { id: self.peer, name: hello.name.clone(), info: hello.info.clone() })
+        let Profile { name, info } = self.profile.clone()?;
+        Some(PeerInfo { id: self.peer, name, info })
+    }
+
+    /// Whether the peer has no proof and a member may be about to vouch for it.
+    pub(super) fn awaits_voucher(&self) -> bool {
+        self.proving.as_ref().is_some_and(Proving::awaits_voucher)
     }
 
     /// What decides which of two links stays: both ends see the same. The one dialled by the
@@ -70,25 +78,27 @@ impl Session {
         keys: LinkKeys,
     ) {
         if let Direction::Dialled { attempt } = direction {
-            self.dial_succeeded(peer, attempt);
+            self.dial_succeeded(now, peer, attempt);
         }
         let refusal = if peer == self.config.id {
-            Some((GoodbyeReason::Protocol, "this is the peer itself"))
+            Some((GoodbyeReason::Protocol, "this is the peer itself".to_owned()))
+        } else if let Some(text) = self.removal_of(peer) {
+            Some((GoodbyeReason::Removed, text.to_owned()))
         } else if self.is_leaving() {
-            Some((GoodbyeReason::Left, ""))
+            Some((GoodbyeReason::Left, String::new()))
         } else if self.is_overrun(peer, direction, remote) {
-            Some((GoodbyeReason::Busy, ""))
+            Some((GoodbyeReason::Busy, String::new()))
         } else if self.proofs_wait(now, peer) {
             Some((
                 GoodbyeReason::Busy,
-                "after too many wrong proofs; it will listen again in a while",
+                "after too many wrong proofs; it will listen again in a while".to_owned(),
             ))
         } else {
             None
         };
         if let Some((reason, text)) = refusal {
             self.statistics.refused_links += 1;
-            self.outputs.push_back(Output::CloseLink { link, reason, text: text.to_owned() });
+            self.outputs.push_back(Output::CloseLink { link, reason, text });
             return;
         }
         let reference = match direction {
@@ -96,14 +106,17 @@ impl Session {
             Direction::Accepted => None,
         };
         let deadline = now + HELLO_TIMEOUT;
-        let (proving, exchanges) = self.begin_proving(peer, direction, keys);
+        let (proving, exchanges) = self.begin_proving(peer, direction, &keys);
+        let remembers = proving.remembers();
         self.links.insert(
             link,
             Link {
                 peer,
                 remote,
                 reference,
+                keys,
                 hello: None,
+                profile: None,
                 proving: Some(proving),
                 verified: None,
                 join_sent: None,
@@ -116,8 +129,6 @@ impl Session {
             version: self.config.versions.1,
             min_version: self.config.versions.0,
             service: self.config.service.clone(),
-            name: self.config.name.clone(),
-            info: self.config.info.clone(),
             incarnation: self.config.incarnation,
             attempt: match direction {
                 Direction::Dialled { attempt } => attempt,
@@ -126,6 +137,8 @@ impl Session {
             gone: self.gone.get(&peer).copied(),
             max_message_bytes: self.config.max_message_bytes as u64,
             exchanges,
+            remembers,
+            introduced_by: self.members.get(&peer).and_then(|member| member.introduced_by),
         };
         self.send(link, Frame::Hello(hello));
     }
@@ -156,6 +169,7 @@ impl Session {
         let in_order = match &frame {
             Frame::Hello(_) => link.proving.as_ref().is_some_and(Proving::awaits_hello),
             Frame::Proof(_) => link.proving.as_ref().is_some_and(Proving::awaits_proof),
+            Frame::Profile(_) => link.proving.as_ref().is_some_and(Proving::awaits_profile),
             Frame::Goodbye(_) => true,
             Frame::Invite(_) | Frame::Accept(_) | Frame::Decline(_) | Frame::Cancel(_) => {
                 link.hello.is_some()
@@ -163,6 +177,8 @@ impl Session {
             Frame::Join(_) => link.hello.is_some() && link.join_received.is_none(),
             Frame::Members(_)
             | Frame::Introduce(_)
+            | Frame::Remove(_)
+            | Frame::Enquire(_)
             | Frame::Digest(_)
             | Frame::Confirm(_)
             | Frame::Ping(_)
@@ -177,6 +193,8 @@ impl Session {
         match frame {
             Frame::Hello(hello) => self.handle_hello(now, id, hello),
             Frame::Proof(proof) => self.handle_proof(now, id, &proof),
+            Frame::Profile(profile) => self.handle_profile(now, id, profile),
+            Frame::Remove(remove) => self.handle_remove(now, peer, remove.removal),
             Frame::Goodbye(goodbye) => self.handle_goodbye(now, id, &goodbye),
             Frame::Invite(invite) => self.handle_invite(now, id, peer, invite),
             Frame::Accept(accept) => self.handle_accept(now, id, peer, accept.invitation),
@@ -187,6 +205,7 @@ impl Session {
             Frame::Introduce(introduce) => {
                 self.handle_members(now, peer, vec![introduce.member]);
             }
+            Frame::Enquire(enquire) => self.handle_enquire(now, id, enquire.peer),
             Frame::Digest(digest) => self.handle_digest(now, id, peer, &digest),
             Frame::Confirm(confirm) => {
                 if self.attached(peer) == Some(id) {
@@ -228,8 +247,8 @@ impl Session {
         self.prove(now, id, hello);
     }
 
-    /// The peer may be here.
-    pub(super) fn admit(&mut self, now: Timestamp, id: LinkId, hello: Hello, verified: Verified) {
+    /// The peer may be here, and has presented itself.
+    pub(super) fn present(&mut self, now: Timestamp, id: LinkId, hello: Hello, profile: Profile) {
         let Some(link) = self.links.get_mut(&id) else {
             return;
         };
@@ -237,7 +256,7 @@ impl Session {
         let (gone, incarnation) = (hello.gone, hello.incarnation);
         link.deadline = now + IDLE_LINK_TIMEOUT;
         link.hello = Some(hello);
-        link.verified = Some(verified);
+        link.profile = Some(profile);
         self.drop_superseded_links(now, id, peer, gone, incarnation);
         self.greet_member(now, id, peer);
         if self.keep_one_link(now, peer) == Some(id) {
@@ -309,6 +328,7 @@ impl Session {
         let was_attached = self.attached(peer) == Some(id);
         let Goodbye { reason, text } = goodbye;
         let (reason, text) = (*reason, text.clone());
+        let is_one_link = reason == GoodbyeReason::NotAdmitted;
         match reason {
             GoodbyeReason::Duplicate => {
                 self.drop_link(now, id, reason);
@@ -325,13 +345,16 @@ impl Session {
                     peer,
                     &InviteError::Refused { reason, text: text.clone() },
                 );
-                let why = if reason == GoodbyeReason::Left {
-                    DisconnectReason::Left
-                } else {
-                    DisconnectReason::Refused { reason, text }
+                let why = match reason {
+                    GoodbyeReason::Left => DisconnectReason::Left,
+                    GoodbyeReason::Removed => DisconnectReason::Expelled { text },
+                    _ => DisconnectReason::Refused { reason, text },
                 };
-                // A stranger's link may be refused while another link of the same peer is in use.
-                if was_attached || self.attached(peer).is_none() {
+                // A stranger's link may be refused while another link of the same peer is in use, or is
+                // about to be: by then somebody may have vouched.
+                let has_other =
+                    self.attached(peer).is_some() || (is_one_link && self.has_link(peer));
+                if was_attached || !has_other {
                     self.disconnect(now, peer, why, reason, "");
                 }
             }
@@ -442,6 +465,10 @@ impl Session {
             .map(|(&id, link)| (id, link.join_received.is_some() || link.hello.is_none()))
             .collect();
         for (id, awaited) in expired {
+            if self.links.get(&id).is_some_and(Link::awaits_voucher) {
+                self.refuse_unvouched(now, id);
+                continue;
+            }
             // A join that nobody vouched for, and a link on which hello never came, failed; one
             // that just was not needed did not.
             let reason = match (awaited, self.links.get(&id).is_some_and(|l| l.hello.is_some())) {

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::{DisconnectReason, Event, Output, PeerInfo, Session};
+use super::{DisconnectReason, Event, Inviting, Output, PeerInfo, Session};
 use crate::{
     frame::{Digest, Frame, GoodbyeReason, Introduce, Join, MemberRecord, Members},
     id::{LinkId, LinkRef, PeerId},
@@ -12,7 +12,7 @@ use crate::{
     },
     name::{DiscoveryInfo, DisplayName},
     time::Timestamp,
-    trust::Verified,
+    trust::{Subject, Verified, Voucher},
 };
 
 /// Pause between two digests to the same member, so that two who differ do not go on answering
@@ -27,6 +27,10 @@ pub(super) struct Member {
     incarnation: Option<u64>,
     /// How it was admitted, on the latest link.
     pub(super) verified: Option<Verified>,
+    /// This peer's word for it, or that of the member by whom it came.
+    pub(super) voucher: Option<Voucher>,
+    /// Who told of it, before it is connected.
+    pub(super) introduced_by: Option<PeerId>,
     /// Whether the application was told that it is connected.
     pub(super) connected: bool,
     /// The link that carries its messages.
@@ -52,6 +56,16 @@ impl Member {
             // A member is named by its hello; before it nobody sees this.
             None => PeerInfo::unnamed(id),
         }
+    }
+
+    /// Whether it is known to have this incarnation.
+    pub(super) fn is_of(&self, incarnation: u64) -> bool {
+        self.incarnation == Some(incarnation)
+    }
+
+    /// Its incarnation, as far as it is known.
+    pub(super) fn incarnation(&self) -> Option<u64> {
+        self.incarnation
     }
 
     fn add_address(&mut self, address: SocketAddr) {
@@ -119,14 +133,17 @@ impl Session {
         let Some(link) = self.links.get(&link) else {
             return;
         };
-        let (Some(hello), verified) = (link.hello.clone(), link.verified.clone()) else {
+        let (Some(hello), Some(profile), verified) =
+            (&link.hello, link.profile.clone(), link.verified.clone())
+        else {
             return;
         };
+        let incarnation = hello.incarnation;
         if let Some(member) = self.members.get_mut(&peer) {
             member.verified = verified;
-            member.name = Some(hello.name);
-            member.info = hello.info;
-            member.incarnation = Some(hello.incarnation);
+            member.name = Some(profile.name);
+            member.info = profile.info;
+            member.incarnation = Some(incarnation);
         }
     }
 
@@ -141,7 +158,9 @@ impl Session {
         if link.hello.is_some() && link.join_sent.is_none() {
             let pairing = member.pairing;
             let received = if pairing.is_some() { member.received } else { 0 };
-            let join = Join { pairing, received, addresses: self.own_addresses.clone() };
+            let addresses = self.own_addresses.clone();
+            let host = self.host == Some(self.config.id);
+            let join = Join { pairing, received, addresses, host };
             // Should this link die before the answer comes, both sides still name the same run.
             member.pairing = pairing.or(link.reference);
             link.join_sent = Some(join.clone());
@@ -192,7 +211,7 @@ impl Session {
         let received = if resumes { got.received } else { 0 };
         let max_message_bytes = usize::try_from(hello.max_message_bytes).unwrap_or(usize::MAX);
         let (reference, remote) = (link.reference, link.remote);
-        let addresses = got.addresses.clone();
+        let (addresses, is_host) = (got.addresses.clone(), got.host);
         let invited = member.invited;
         if member.connected && !resumes {
             // The other side has given this one up. Its messages begin anew.
@@ -226,15 +245,20 @@ impl Session {
             max_message_bytes,
         });
         self.settle_invitations(now, &info);
-        if fresh && invited {
-            self.introduce(peer, id);
+        if is_host && self.host.is_none() {
+            self.host = Some(peer);
+            self.leave_inviting_to_host(now);
         }
+        if fresh && invited {
+            self.introduce(now, peer, id);
+        }
+        self.send_removals(id, peer);
         self.membership_changed(now);
     }
 
     /// Tells the others of a new member, and the new member of the others.
-    fn introduce(&mut self, peer: PeerId, link: LinkId) {
-        let Some(record) = self.record(peer) else {
+    fn introduce(&mut self, now: Timestamp, peer: PeerId, link: LinkId) {
+        let Some(record) = self.record(now, peer) else {
             return;
         };
         let others: Vec<LinkId> = self
@@ -246,26 +270,22 @@ impl Session {
         for other in others {
             self.send(other, Frame::Introduce(Introduce { member: record.clone() }));
         }
-        self.send_members(link, peer);
+        self.send_members(now, link, peer);
     }
 
-    fn record(&self, id: PeerId) -> Option<MemberRecord> {
+    pub(super) fn record(&mut self, now: Timestamp, id: PeerId) -> Option<MemberRecord> {
+        let voucher = self.voucher_for(now, id);
         let member = self.members.get(&id)?;
-        Some(MemberRecord {
-            id,
-            incarnation: member.incarnation?,
-            addresses: member.addresses.clone(),
-        })
+        let (incarnation, addresses) = (member.incarnation?, member.addresses.clone());
+        Some(MemberRecord { id, incarnation, addresses, voucher })
     }
 
     /// Tells the peer at the other end of the link of every other member.
-    fn send_members(&mut self, link: LinkId, to: PeerId) {
-        let records: Vec<MemberRecord> = self
-            .members
-            .iter()
-            .filter(|&(&id, member)| id != to && member.attached.is_some())
-            .filter_map(|(&id, _)| self.record(id))
-            .collect();
+    fn send_members(&mut self, now: Timestamp, link: LinkId, to: PeerId) {
+        let attached = self.members.iter().filter(|(_, member)| member.attached.is_some());
+        let others: Vec<PeerId> = attached.map(|(&id, _)| id).filter(|&id| id != to).collect();
+        let records: Vec<MemberRecord> =
+            others.into_iter().filter_map(|id| self.record(now, id)).collect();
         for records in records.chunks(MAX_MEMBERS_PER_FRAME) {
             self.send(link, Frame::Members(Members { members: records.to_vec() }));
         }
@@ -288,15 +308,36 @@ impl Session {
             });
             let known = self.members.get(&peer).and_then(|member| member.incarnation);
             let of_another_start = known.is_some_and(|known| known != record.incarnation);
-            if gone_for_good || of_another_start || !self.consent(now, peer, false) {
+            let subject = Subject { peer, incarnation: record.incarnation };
+            let allowed = self.may_bring_in(from)
+                || record
+                    .voucher
+                    .as_ref()
+                    .is_some_and(|voucher| self.check_voucher(now, subject, voucher).is_ok());
+            if gone_for_good
+                || of_another_start
+                || !allowed
+                || self.removal_of(peer).is_some()
+                || !self.consent(now, peer, false)
+            {
                 continue;
             }
+            // The latest word counts, unless it is worth nothing and an earlier one is not.
+            let holds = |voucher: &Voucher| self.check_voucher(now, subject, voucher).is_ok();
+            let kept = self.members.get(&peer).and_then(|member| member.voucher.clone());
+            let voucher = match record.voucher {
+                Some(voucher) if !holds(&voucher) => kept.filter(holds).or(Some(voucher)),
+                voucher => voucher.or(kept),
+            };
             if let Some(member) = self.members.get_mut(&peer) {
                 member.incarnation = Some(record.incarnation);
+                member.introduced_by = Some(from);
+                member.voucher = voucher;
                 record.addresses.into_iter().rev().for_each(|a| member.add_address(a));
             }
             self.dial_soon(now, peer);
             // It may have been here first, and waited for this.
+            self.prove_by_voucher(now, peer);
             if let Some(link) = self.greeted_link(peer) {
                 self.greet_member(now, link, peer);
                 self.offer_join(now, link);
@@ -345,7 +386,7 @@ impl Session {
         if *digest == self.digest() {
             return;
         }
-        self.send_members(link, peer);
+        self.send_members(now, link, peer);
         let sent_at = self.members.get(&peer).and_then(|member| member.digest_sent_at);
         if sent_at.is_none_or(|at| now.since(at) >= DIGEST_PAUSE) {
             self.send_digest_to(now, peer, link);
@@ -398,7 +439,16 @@ impl Session {
         if !member.connected {
             return;
         }
-        let may_return = matches!(why, DisconnectReason::TimedOut | DisconnectReason::Forgotten);
+        if self.config.inviting == Inviting::Everyone && self.members.is_empty() {
+            self.host = None;
+        }
+        let may_return = matches!(
+            why,
+            DisconnectReason::TimedOut
+                | DisconnectReason::Forgotten
+                // What it asks for can change, and a member can vouch.
+                | DisconnectReason::Refused { reason: GoodbyeReason::NotAdmitted, .. }
+        );
         self.remember(peer, Former { incarnation: member.incarnation, may_return, since: now });
         let info = member.info(peer);
         self.outputs.push_back(Output::Detach { peer });

@@ -160,6 +160,8 @@ impl Session {
         self.looking
             && self.phase == Phase::Running
             && self.config.joining == Joining::Automatic
+            && self.may_bring_in(self.config.id)
+            && self.removal_of(peer).is_none()
             && !self.members.contains_key(&peer)
             && !self.has_outgoing(peer)
             && !self.nearby.get(&peer).is_some_and(|nearby| nearby.not_admitted)

@@ -3,28 +3,39 @@
 //! Both hellos name the secrets that their sender has, each with the first message of an exchange.
 //! The first of the dialler's that the acceptor has, too, is the one that is run. The dialler shows
 //! its proof first, the acceptor checks it and shows its own. One that has no secret in common with
-//! this side is taken if it is on the list or the session is open, and refused otherwise.
+//! this side is taken if it is on the list or the session is open, or if a member that has admitted it
+//! says so, and refused otherwise. Who is in the session already has nothing to prove again.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::{Direction, Event, InviteError, Session};
+use super::{Direction, Event, InviteError, Session, links::Link};
 use crate::{
-    frame::{ExchangeOffer, Frame, GoodbyeReason, Hello, Proof},
+    frame::{ExchangeOffer, Frame, GoodbyeReason, Hello, Profile, Proof},
     id::{LinkId, PeerId},
-    limits::{MAX_WRONG_PROOFS, MAX_WRONG_PROVERS, WRONG_PROOF_BURST, WRONG_PROOF_INTERVAL},
+    limits::{
+        MAX_WRONG_PROOFS, MAX_WRONG_PROVERS, VOUCHER_TIMEOUT, WRONG_PROOF_BURST,
+        WRONG_PROOF_INTERVAL,
+    },
     recent::RecentCount,
     time::Timestamp,
-    trust::{Admission, Exchange, LinkKeys, Proofs, Role, Scheme, Verified},
+    trust::{Admission, Exchange, LinkKeys, Proofs, Role, Scheme, Subject, Verified, VoucherError},
 };
 
-/// A link on which the peer is not admitted yet.
+/// A link on which the peer is not admitted yet, or has not presented itself.
 #[derive(Debug)]
 pub(super) struct Proving {
     role: Role,
-    keys: LinkKeys,
+    /// The member that the peer was when the link came up.
+    remembered: Option<Remembered>,
     stage: Stage,
+}
+
+#[derive(Debug)]
+struct Remembered {
+    incarnation: u64,
+    verified: Verified,
 }
 
 #[derive(Debug)]
@@ -33,6 +44,11 @@ enum Stage {
     Hello(Vec<Begun>),
     /// Its proof is waited for.
     Proof(Box<Awaited>),
+    /// It has none: the word of a member for it is waited for. The other side may have admitted this
+    /// one meanwhile.
+    Voucher(Box<Hello>, Option<Profile>),
+    /// It is admitted: its profile is waited for.
+    Profile(Box<Hello>),
 }
 
 /// An exchange of which this side's half is in its hello.
@@ -59,6 +75,19 @@ impl Proving {
 
     pub(super) fn awaits_proof(&self) -> bool {
         matches!(self.stage, Stage::Proof(_))
+    }
+
+    pub(super) fn awaits_voucher(&self) -> bool {
+        matches!(self.stage, Stage::Voucher(..))
+    }
+
+    pub(super) fn awaits_profile(&self) -> bool {
+        matches!(self.stage, Stage::Profile(_) | Stage::Voucher(_, None))
+    }
+
+    /// The incarnation of the peer that was a member when the link came up.
+    pub(super) fn remembers(&self) -> Option<u64> {
+        self.remembered.as_ref().map(|remembered| remembered.incarnation)
     }
 
     /// When this side showed its proof, from which the other side learns whether a guess was right,
@@ -106,7 +135,7 @@ impl Session {
         &self,
         peer: PeerId,
         direction: Direction,
-        keys: LinkKeys,
+        keys: &LinkKeys,
     ) -> (Proving, Vec<ExchangeOffer>) {
         let role = match direction {
             Direction::Dialled { .. } => Role::Dialler,
@@ -116,7 +145,7 @@ impl Session {
         let (mut begun, mut offers) = (Vec::new(), Vec::new());
         for (shared, nonce) in self.config.admission.secrets().iter().zip(0..) {
             let secret = (shared.scheme, &*shared.name, &shared.secret);
-            let exchange = Exchange::start(role, ids, secret, &keys, nonce);
+            let exchange = Exchange::start(role, ids, secret, keys, nonce);
             offers.push(ExchangeOffer {
                 scheme: shared.scheme as u8,
                 name: shared.name.clone(),
@@ -124,34 +153,48 @@ impl Session {
             });
             begun.push(Begun { scheme: shared.scheme, name: shared.name.clone(), exchange });
         }
-        (Proving { role, keys, stage: Stage::Hello(begun) }, offers)
+        let remembered = self.remembered(peer);
+        (Proving { role, remembered, stage: Stage::Hello(begun) }, offers)
+    }
+
+    fn remembered(&self, peer: PeerId) -> Option<Remembered> {
+        let member = self.members.get(&peer).filter(|member| member.connected)?;
+        let (incarnation, verified) = (member.incarnation()?, member.verified.clone()?);
+        Some(Remembered { incarnation, verified })
     }
 
     /// The other side has said hello, and what it can prove.
     pub(super) fn prove(&mut self, now: Timestamp, id: LinkId, hello: Hello) {
         let Some(link) = self.links.get_mut(&id) else { return };
         let peer = link.peer;
-        let Some(Proving { role, keys, stage: Stage::Hello(begun) }) = link.proving.take() else {
+        let Some(Proving { role, remembered, stage: Stage::Hello(begun) }) = link.proving.take()
+        else {
             return;
         };
+        let own_incarnation = Some(self.config.incarnation);
+        if let Some(Remembered { incarnation, verified }) = remembered
+            && (hello.incarnation, hello.remembers) == (incarnation, own_incarnation)
+        {
+            // Each was admitted by the other before, and the link shows that it is they.
+            return self.admit(id, role, hello, verified);
+        }
         let Some((ours, message)) = common(role, begun, &hello.exchanges) else {
-            match self.config.admission.takes(peer) {
-                Some(verified) => self.admit(now, id, hello, verified),
-                None => self.refuse(now, id, peer),
-            }
-            return;
+            return match self.config.admission.takes(peer) {
+                Some(verified) => self.admit(id, role, hello, verified),
+                None => self.await_voucher(now, id, peer, role, hello),
+            };
         };
         let Begun { scheme, name, exchange } = ours;
-        let Ok(proofs) = exchange.finish(&message, &keys) else {
+        let Ok(proofs) = exchange.finish(&message, &link.keys) else {
             self.note_wrong_proof(now, peer);
             return self.misbehaved(now, id, "the message of an exchange is none");
         };
-        if role == Role::Dialler {
-            self.send(id, Frame::Proof(Proof { confirmation: proofs.ours }));
-        }
         let awaited = Awaited { since: now, hello, proofs, scheme, name };
-        if let Some(link) = self.links.get_mut(&id) {
-            link.proving = Some(Proving { role, keys, stage: Stage::Proof(Box::new(awaited)) });
+        let confirmation = awaited.proofs.ours;
+        link.proving =
+            Some(Proving { role, remembered: None, stage: Stage::Proof(Box::new(awaited)) });
+        if role == Role::Dialler {
+            self.send(id, Frame::Proof(Proof { confirmation }));
         }
     }
 
@@ -175,13 +218,113 @@ impl Session {
             self.send(id, Frame::Proof(ours));
         }
         self.wrong_proofs.by_peer.remove(&peer);
-        self.admit(now, id, hello, Verified::by_secret(scheme, &name));
+        self.admit(id, role, hello, Verified::by_secret(scheme, &name));
+    }
+
+    /// The peer may be here: it is told this side's name, and tells its own.
+    fn admit(&mut self, id: LinkId, role: Role, hello: Hello, verified: Verified) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        link.verified = Some(verified);
+        let stage = Stage::Profile(Box::new(hello));
+        link.proving = Some(Proving { role, remembered: None, stage });
+        let (name, info) = (self.config.name.clone(), self.config.info.clone());
+        self.send(id, Frame::Profile(Profile { name, info }));
+    }
+
+    pub(super) fn handle_profile(&mut self, now: Timestamp, id: LinkId, profile: Profile) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        match link.proving.take() {
+            Some(Proving { stage: Stage::Profile(hello), .. }) => {
+                self.present(now, id, *hello, profile);
+            }
+            Some(Proving { role, remembered, stage: Stage::Voucher(hello, None) }) => {
+                let stage = Stage::Voucher(hello, Some(profile));
+                link.proving = Some(Proving { role, remembered, stage });
+            }
+            _ => {}
+        }
+    }
+
+    /// The peer has nothing that this side asks for, unless a member vouches for it.
+    fn await_voucher(
+        &mut self,
+        now: Timestamp,
+        id: LinkId,
+        peer: PeerId,
+        role: Role,
+        hello: Hello,
+    ) {
+        let introduced_by = hello.introduced_by;
+        let introduced = introduced_by.is_some_and(|by| self.is_connected(by));
+        let vouched = self.members.get(&peer).is_some_and(|member| member.voucher.is_some());
+        if !self.config.admission.takes_vouchers() || !(introduced || vouched) {
+            return self.refuse(now, id, None);
+        }
+        let Some(link) = self.links.get_mut(&id) else { return };
+        link.deadline = link.deadline.min(now + VOUCHER_TIMEOUT);
+        let stage = Stage::Voucher(Box::new(hello), None);
+        link.proving = Some(Proving { role, remembered: None, stage });
+        self.prove_by_voucher(now, peer);
+        if self.links.get(&id).is_some_and(Link::awaits_voucher) {
+            self.enquire(peer, introduced_by);
+        }
+    }
+
+    /// Lets the peer in by a voucher, if it waits for that and there is one.
+    pub(super) fn prove_by_voucher(&mut self, now: Timestamp, peer: PeerId) {
+        let waiting = self.links.iter().filter(|(_, l)| l.peer == peer && l.awaits_voucher());
+        for id in waiting.map(|(&id, _)| id).collect::<Vec<_>>() {
+            let Some(link) = self.links.get_mut(&id) else { continue };
+            let Some(Proving { role, remembered, stage: Stage::Voucher(hello, profile) }) =
+                link.proving.take()
+            else {
+                continue;
+            };
+            match self.vouched(now, peer, hello.incarnation) {
+                Some(Ok(verified)) => {
+                    self.admit(id, role, *hello, verified);
+                    if let Some(profile) = profile {
+                        self.handle_profile(now, id, profile);
+                    }
+                }
+                // The next one may be better: it has a while.
+                _ => {
+                    if let Some(link) = self.links.get_mut(&id) {
+                        let stage = Stage::Voucher(hello, profile);
+                        link.proving = Some(Proving { role, remembered, stage });
+                    }
+                }
+            }
+        }
+    }
+
+    /// What the voucher that is kept for a peer is worth, if there is one.
+    fn vouched(
+        &self,
+        now: Timestamp,
+        peer: PeerId,
+        incarnation: u64,
+    ) -> Option<Result<Verified, VoucherError>> {
+        let voucher = self.members.get(&peer)?.voucher.as_ref()?;
+        Some(self.check_voucher(now, Subject { peer, incarnation }, voucher))
+    }
+
+    /// Nobody has vouched for the peer in time, or not as is asked for.
+    pub(super) fn refuse_unvouched(&mut self, now: Timestamp, id: LinkId) {
+        let Some(link) = self.links.get(&id) else { return };
+        let Some(Proving { stage: Stage::Voucher(hello, _), .. }) = &link.proving else { return };
+        let vouched = self.vouched(now, link.peer, hello.incarnation);
+        self.refuse(now, id, vouched.and_then(Result::err));
     }
 
     /// The peer has nothing that this side asks for.
-    fn refuse(&mut self, now: Timestamp, id: LinkId, peer: PeerId) {
+    fn refuse(&mut self, now: Timestamp, id: LinkId, voucher: Option<VoucherError>) {
+        let Some(peer) = self.links.get(&id).map(|link| link.peer) else { return };
         self.statistics.refused_links += 1;
-        let demand = self.config.admission.demand();
+        let mut demand = self.config.admission.demand();
+        if let Some(error) = voucher {
+            demand = format!("{demand}; {error}");
+        }
         self.close_link(id, GoodbyeReason::NotAdmitted, demand.clone());
         self.fail_invitations(now, peer, &InviteError::NotAdmitted { demand });
     }

@@ -347,7 +347,9 @@ fn a_member_that_comes_back_with_the_former_passcode_is_not_taken_for_a_guesser(
     pair.join();
     pair.bob.handle(pair.now, Input::Command(Command::SetAdmission(code("777-777"))));
     pair.bob.handle(pair.now, Input::LinkDown { link: LINK });
-    pair.alice.handle(pair.now, Input::LinkDown { link: LINK });
+    // Started anew, it has to prove what it does not know.
+    let admission = code("481-516");
+    pair.alice = started(Config { incarnation: 11, admission, ..config(1) });
     for number in 2..=5 {
         pair.meet_over(LinkId(number), [9, 9]);
     }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::*;
 use crate::{
     DeclineReason, DisplayName, ServiceType,
-    frame::{Digest, Goodbye, Hello, Join},
+    frame::{Digest, Goodbye, Hello, Join, Profile},
     trust::LinkKeys,
 };
 
@@ -46,14 +46,21 @@ fn hello(byte: u8, attempt: u64) -> Hello {
         version: 1,
         min_version: 1,
         service: ServiceType::new("test").unwrap(),
-        name: DisplayName::new(format!("peer {byte}")).unwrap(),
-        info: DiscoveryInfo::default(),
         incarnation: u64::from(byte),
         attempt,
         gone: None,
         max_message_bytes: 1000,
         exchanges: Vec::new(),
+        remembers: None,
+        introduced_by: None,
     }
+}
+
+/// Says hello, and presents itself.
+fn greet(session: &mut Session, link: u64, hello: Hello) {
+    frame(session, link, Frame::Hello(hello));
+    let name = DisplayName::new("somebody").unwrap();
+    frame(session, link, Frame::Profile(Profile { name, info: DiscoveryInfo::default() }));
 }
 
 fn keys() -> LinkKeys {
@@ -61,7 +68,7 @@ fn keys() -> LinkKeys {
 }
 
 fn join(pairing: Option<LinkRef>) -> Frame {
-    Frame::Join(Join { pairing, received: 0, addresses: Vec::new() })
+    Frame::Join(Join { pairing, received: 0, addresses: Vec::new(), host: false })
 }
 
 fn link_up(session: &mut Session, link: u64, byte: u8) {
@@ -80,7 +87,7 @@ fn frame(session: &mut Session, link: u64, frame: Frame) {
 fn joined() -> Session {
     let mut session = session(A, Joining::Automatic);
     link_up(&mut session, 1, B);
-    frame(&mut session, 1, Frame::Hello(hello(B, 1)));
+    greet(&mut session, 1, hello(B, 1));
     let invite = crate::frame::Invite {
         invitation: InvitationId(1),
         context: Bytes::new(),
@@ -120,13 +127,13 @@ fn of_two_links_the_one_dialled_by_the_smaller_id_stays_whichever_came_first() {
                 Timestamp::ZERO,
                 Input::LinkUp { link, peer, direction, remote: None, keys: keys() },
             );
-            frame(session, 1, Frame::Hello(hello(B, 0)));
+            greet(session, 1, hello(B, 0));
         };
         if dialled_first {
             dialled(&mut session);
         }
         link_up(&mut session, 2, B);
-        frame(&mut session, 2, Frame::Hello(hello(B, 1)));
+        greet(&mut session, 2, hello(B, 1));
         if !dialled_first {
             dialled(&mut session);
         }
@@ -141,7 +148,7 @@ fn a_link_that_the_other_side_knows_to_be_dead_gives_way_to_a_new_one() {
     // named, and one that A dialled would have given way too.
     link_up(&mut session, 2, B);
     let gone = Some(LinkRef { dialler: id(B), attempt: 1 });
-    frame(&mut session, 2, Frame::Hello(Hello { gone, ..hello(B, 0) }));
+    greet(&mut session, 2, Hello { gone, ..hello(B, 0) });
     let outputs = drain(&mut session);
     assert_eq!(closed(&outputs), [(1, GoodbyeReason::Duplicate)]);
     assert!(events(outputs).is_empty(), "it is the same peer, still connected");
@@ -154,7 +161,7 @@ fn a_reconnection_goes_on_and_a_peer_that_forgot_begins_anew() {
         let mut session = joined();
         session.handle(Timestamp::ZERO, Input::LinkDown { link: LinkId(1) });
         link_up(&mut session, 2, B);
-        frame(&mut session, 2, Frame::Hello(hello(B, 2)));
+        greet(&mut session, 2, hello(B, 2));
         frame(&mut session, 2, join(pairing));
         let outputs = drain(&mut session);
         let fresh = outputs.iter().find_map(|output| match output {
@@ -174,7 +181,7 @@ fn a_reconnection_goes_on_and_a_peer_that_forgot_begins_anew() {
 fn a_restarted_peer_is_disconnected_and_its_former_link_closed() {
     let mut session = joined();
     link_up(&mut session, 2, B);
-    frame(&mut session, 2, Frame::Hello(Hello { incarnation: 99, ..hello(B, 1) }));
+    greet(&mut session, 2, Hello { incarnation: 99, ..hello(B, 1) });
     let outputs = drain(&mut session);
     assert_eq!(closed(&outputs), [(1, GoodbyeReason::Duplicate)]);
     let [Event::Disconnected { reason, .. }] = &events(outputs)[..] else { panic!() };
@@ -186,7 +193,7 @@ fn a_link_that_never_says_hello_or_comes_to_nothing_is_closed() {
     let mut session = session(A, Joining::Ask);
     link_up(&mut session, 1, B);
     link_up(&mut session, 2, 3);
-    frame(&mut session, 2, Frame::Hello(hello(3, 1)));
+    greet(&mut session, 2, hello(3, 1));
     drain(&mut session);
     let mut closings = Vec::new();
     while let Some(at) = session.poll_timeout() {
@@ -233,7 +240,7 @@ fn strangers_get_so_many_links_and_those_of_one_address_fewer() {
 fn a_peer_that_floods_before_it_joins_is_cut_off() {
     let mut session = session(A, Joining::Ask);
     link_up(&mut session, 1, B);
-    frame(&mut session, 1, Frame::Hello(hello(B, 1)));
+    greet(&mut session, 1, hello(B, 1));
     for number in 0..100 {
         let cancel = crate::frame::Cancel { invitation: InvitationId(number) };
         frame(&mut session, 1, Frame::Cancel(cancel));
@@ -263,10 +270,11 @@ fn a_member_that_left_is_not_brought_back_by_late_news_of_it() {
         id: id(3),
         incarnation: 3,
         addresses: vec![([10, 0, 0, 3], 3).into()],
+        voucher: None,
     };
     let introduce = Frame::Introduce(crate::frame::Introduce { member: record });
     frame(&mut session, 1, introduce.clone());
-    frame(&mut session, 2, Frame::Hello(hello(3, 1)));
+    greet(&mut session, 2, hello(3, 1));
     frame(&mut session, 2, join(None));
     assert_eq!(session.peers().count(), 2);
     frame(&mut session, 2, Frame::Goodbye(left));
@@ -280,10 +288,11 @@ fn a_member_that_left_is_not_brought_back_by_late_news_of_it() {
 fn a_join_waits_for_the_introduction_that_explains_it() {
     let mut session = joined();
     link_up(&mut session, 2, 3);
-    frame(&mut session, 2, Frame::Hello(hello(3, 1)));
+    greet(&mut session, 2, hello(3, 1));
     frame(&mut session, 2, join(None));
     assert_eq!(session.peers().count(), 1);
-    let member = crate::frame::MemberRecord { id: id(3), incarnation: 3, addresses: Vec::new() };
+    let addresses = Vec::new();
+    let member = crate::frame::MemberRecord { id: id(3), incarnation: 3, addresses, voucher: None };
     frame(&mut session, 1, Frame::Introduce(crate::frame::Introduce { member }));
     assert_eq!(session.peers().count(), 2);
 }
@@ -326,7 +335,7 @@ fn who_does_not_look_takes_no_invitation() {
     let mut session = session(A, Joining::Automatic);
     session.handle(Timestamp::ZERO, Input::Command(Command::StopLooking));
     link_up(&mut session, 1, B);
-    frame(&mut session, 1, Frame::Hello(hello(B, 1)));
+    greet(&mut session, 1, hello(B, 1));
     drain(&mut session);
     let invite = crate::frame::Invite {
         invitation: InvitationId(1),

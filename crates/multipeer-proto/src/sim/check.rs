@@ -24,7 +24,7 @@ pub enum Violation {
     LostWithoutFound { at: Run, peer: PeerId },
     ReportedWhileNotLooking { at: Run, peer: PeerId },
     FoundItself { at: Run },
-    Unbounded { at: Run, sizes: [usize; 8] },
+    Unbounded { at: Run, sizes: [usize; 9] },
     HonestPeerMisbehaved { at: Run },
     NotAdmitted { at: Run, peer: PeerId },
     BadConfirmation { at: Run, from: PeerId, error: DeliveryError },

@@ -6,6 +6,7 @@ use rand::RngExt;
 
 use super::{
     network::{ConnectionId, Side},
+    scenario::Scenario,
     world::{Happening, Result, World},
 };
 use crate::{Command, DiscoveryInfo, Input, PeerId};
@@ -55,8 +56,22 @@ impl World {
                 let info = DiscoveryInfo::new([("n", self.ids.to_string())]);
                 self.command(host, Command::SetInfo(info.unwrap_or_default()))
             }
+            88..94 if self.scenario == Scenario::Removal => self.remove(host),
             _ => self.false_alarm(host),
         }
+    }
+
+    /// A member removes another, once in a run.
+    fn remove(&mut self, index: usize) -> Result {
+        let Some(host) = self.hosts[index].as_ref().filter(|_| !self.has_removed) else {
+            return Ok(());
+        };
+        let Some(peer) = host.session.peers().map(|peer| peer.id).next() else { return Ok(()) };
+        if host.session.may_remove(peer).is_ok() {
+            self.has_removed = true;
+            return self.command(index, Command::Remove { peer, text: "too loud".to_owned() });
+        }
+        Ok(())
     }
 
     fn command(&mut self, host: usize, command: Command) -> Result {
@@ -96,7 +111,7 @@ impl World {
     }
 
     /// A host stops without a word, and starts again under its old id or a new one.
-    fn crash(&mut self, index: usize) {
+    pub(super) fn crash(&mut self, index: usize) {
         let Some(host) = self.hosts[index].take() else {
             return;
         };

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{
     Violation,
+    scenario::Room,
     world::{Happening, Result, World},
 };
 use crate::{Command, Input, PeerId, Timestamp};
@@ -19,6 +20,12 @@ impl World {
     pub(super) fn heal(&mut self) -> Result {
         self.healing_since = Some(self.now);
         self.parts.fill(0);
+        // Those who mean harm do not have to be reached in the end, and can keep others waiting.
+        for index in 0..self.hosts.len() {
+            if self.scenario.room(index) == Room::Forger {
+                self.crash(index);
+            }
+        }
         for run in self.runs() {
             self.input(run, Input::Command(Command::StartLooking))?;
         }
@@ -52,10 +59,20 @@ impl World {
         if self.hosts.iter().flatten().any(|host| host.over) {
             return Some(Violation::NotHealed { missing: "a host is still down".to_owned() });
         }
+        let removed = |id: PeerId| {
+            self.hosts.iter().flatten().any(|host| host.session.removal_of(id).is_some())
+        };
         for host in self.hosts.iter().flatten() {
+            if removed(host.run.id) {
+                if host.session.peers().next().is_some() {
+                    let missing = format!("{} was removed and still has company", host.run);
+                    return Some(Violation::NotHealed { missing });
+                }
+                continue;
+            }
             let mut expected: Vec<PeerId> = alive.iter().map(|run| run.id).collect();
             let room = self.rooms.get(&host.run.id);
-            expected.retain(|id| *id != host.run.id && self.rooms.get(id) == room);
+            expected.retain(|&id| id != host.run.id && self.rooms.get(&id) == room && !removed(id));
             expected.sort_unstable();
             let listed: Vec<PeerId> = host.session.peers().map(|peer| peer.id).collect();
             if listed != expected {
@@ -63,7 +80,7 @@ impl World {
                 return Some(Violation::NotHealed { missing });
             }
             for other in self.hosts.iter().flatten().filter(|other| other.run != host.run) {
-                if self.rooms.get(&other.run.id) != room {
+                if self.rooms.get(&other.run.id) != room || removed(other.run.id) {
                     continue;
                 }
                 let link = host.session.attached_link(other.run.id);

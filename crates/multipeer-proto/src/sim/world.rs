@@ -13,15 +13,14 @@ use rand_chacha::ChaCha8Rng;
 use super::{
     Failure, Options, Report, Run, Violation,
     check::Checker,
-    host::{Host, Room},
+    host::Host,
     network::{ConnectionId, Connections, Packet, Side, Stream},
+    scenario::{Room, Scenario},
 };
 use crate::{
-    Announcement, Command, Event, Input, InvitationId, Joining, Output, PeerId, Timestamp,
+    Announcement, Command, Event, Frame, Input, InvitationId, Joining, Output, PeerId, Timestamp,
 };
 
-/// Of so many runs one has rooms with passcodes.
-const CLOSED_EVERY: u64 = 16;
 /// Steps of one run: far more than any that makes progress.
 const MAX_STEPS: u64 = 2_000_000;
 /// How long a packet that cannot get through waits until it is sent again.
@@ -114,11 +113,13 @@ pub(super) struct World {
     pub(super) ids: u64,
     pub(super) joining: Joining,
     pub(super) window: Duration,
-    /// Whether each host is in one of several rooms, of which only those with the same passcode are
-    /// to find together.
-    closed: bool,
+    pub(super) scenario: Scenario,
     /// The room of each id that there ever was.
     pub(super) rooms: BTreeMap<PeerId, Room>,
+    /// What forgers may replay.
+    pub(super) overheard: Vec<Frame>,
+    /// Whether somebody was removed: of two that remove each other at once either may stay.
+    pub(super) has_removed: bool,
     queue: BinaryHeap<Reverse<(Timestamp, u64)>>,
     happenings: BTreeMap<u64, Happening>,
     pub(super) scheduled: u64,
@@ -128,7 +129,8 @@ pub(super) struct World {
 impl World {
     pub(super) fn new(options: Options) -> Self {
         let mut random = ChaCha8Rng::seed_from_u64(options.seed);
-        let peers = random.random_range(2..=options.max_peers.max(2));
+        let scenario = Scenario::of_seed(options.seed);
+        let peers = random.random_range(2..=options.max_peers.max(2)).min(scenario.max_hosts());
         let joining = if random.random_bool(0.3) { Joining::Ask } else { Joining::Automatic };
         let window = Duration::from_secs(random.random_range(2..=20));
         let mut world = Self {
@@ -144,9 +146,10 @@ impl World {
             ids: 0,
             joining,
             window,
-            // Proofs take a processor's time: some runs must do.
-            closed: options.seed % CLOSED_EVERY == CLOSED_EVERY - 1,
+            scenario,
             rooms: BTreeMap::new(),
+            overheard: Vec::new(),
+            has_removed: false,
             queue: BinaryHeap::new(),
             happenings: BTreeMap::new(),
             scheduled: 0,
@@ -283,9 +286,13 @@ impl World {
         self.ids += 1;
         let id = id.unwrap_or_else(|| PeerId::from_bytes(self.random.random()));
         let run = Run { id, incarnation: self.ids };
-        let room = if self.closed { Room::of_host(host) } else { Room::Open };
+        let room = self.scenario.room(host);
+        if room == Room::Forger && self.healing_since.is_some() {
+            return Ok(());
+        }
         self.rooms.insert(id, room);
-        self.hosts[host] = Some(Host::new(run, self.joining, self.window, room));
+        let admission = self.scenario.admission(host, self.hosts.len());
+        self.hosts[host] = Some(Host::new(run, self.joining, self.window, admission));
         let address = std::net::SocketAddr::from(([10, 0, 0, u8::try_from(host).unwrap_or(0)], 1));
         self.input(run, Input::OwnAddresses(vec![address]))?;
         self.input(run, Input::Command(Command::StartLooking))?;
@@ -313,7 +320,7 @@ impl World {
         let Some(host) = &mut self.hosts[index] else {
             return Ok(());
         };
-        host.check_bounds()?;
+        host.check_bounds(self.scenario == Scenario::Forgers)?;
         if let Some(at) = host.poll_timeout()
             && host.wake_at.is_none_or(|wake_at| at < wake_at || wake_at <= now)
         {
@@ -331,6 +338,7 @@ impl World {
                 self.after(latency, Happening::Connect { from: run, peer, attempt });
             }
             Output::SendFrame { link, frame } => {
+                let frame = self.forge(run.id, frame);
                 self.transmit(index, link, Stream::Control, Packet::Control(frame));
             }
             Output::CloseLink { link, reason, text } => self.close(index, link, reason, text),
@@ -385,7 +393,8 @@ impl World {
             Event::PeerLost(peer) => self.checker.lost(run, peer.id, looking)?,
             Event::Connected(peer) => {
                 self.report.connections += 1;
-                if self.rooms.get(&run.id) != self.rooms.get(&peer.id) {
+                let rooms = [run.id, peer.id].map(|id| self.rooms.get(&id));
+                if rooms[0] != rooms[1] && !self.is_forger(run.id) {
                     return Err(Violation::NotAdmitted { at: run, peer: peer.id });
                 }
                 self.checker.connected(run, peer.id)?;
@@ -405,6 +414,7 @@ impl World {
             | Event::Connecting(_)
             | Event::InvitationFailed { .. }
             | Event::ProofsRefused { .. }
+            | Event::RemovalRefused { .. }
             | Event::InvitationWithdrawn { .. } => {}
         }
         Ok(())

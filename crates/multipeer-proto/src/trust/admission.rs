@@ -35,6 +35,11 @@ pub enum Verified {
     },
     /// Its id is on the list.
     Allowlist,
+    /// A member says that it has admitted it.
+    Voucher {
+        /// The member.
+        by: PeerId,
+    },
 }
 
 impl Verified {
@@ -45,6 +50,7 @@ impl Verified {
             Self::Passcode => "passcode",
             Self::PresharedKey { .. } => "preshared_key",
             Self::Allowlist => "allowlist",
+            Self::Voucher { .. } => "voucher",
         }
     }
 
@@ -63,6 +69,7 @@ impl fmt::Display for Verified {
             Self::Passcode => f.write_str("verified by passcode"),
             Self::PresharedKey { name } => write!(f, "verified by the key {name:?}"),
             Self::Allowlist => f.write_str("verified by its id"),
+            Self::Voucher { by } => write!(f, "vouched for by {}", by.short()),
         }
     }
 }
@@ -86,6 +93,7 @@ pub struct Admission {
     open: bool,
     secrets: Vec<SharedSecret>,
     allowed: BTreeSet<PeerId>,
+    vouchers: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -140,7 +148,7 @@ impl Default for Admission {
 
 impl Admission {
     fn nobody() -> Self {
-        Self { open: false, secrets: Vec::new(), allowed: BTreeSet::new() }
+        Self { open: false, secrets: Vec::new(), allowed: BTreeSet::new(), vouchers: true }
     }
 
     /// Everyone, without any proof.
@@ -176,7 +184,19 @@ impl Admission {
         self.open |= other.open;
         self.secrets.extend(other.secrets);
         self.allowed.extend(other.allowed);
+        self.vouchers &= other.vouchers;
         self
+    }
+
+    /// Takes nobody on the word of a member that has admitted it: everyone has to prove to this
+    /// side itself what it asks for.
+    #[must_use]
+    pub fn without_vouchers(self) -> Self {
+        Self { vouchers: false, ..self }
+    }
+
+    pub(crate) fn takes_vouchers(&self) -> bool {
+        self.vouchers
     }
 
     /// Whether every secret is long enough, and has a name of its own.

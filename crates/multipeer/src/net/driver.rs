@@ -9,7 +9,7 @@ use iroh::{
 };
 use multipeer_proto::{
     Command, Direction, GoodbyeReason, Input, InvitationId, InviteError, Knock, LinkId, PeerId,
-    Session, Timestamp, Turnstile, message::Datagram, trust::Verified,
+    Session, Timestamp, Turnstile, message::Datagram,
 };
 use tokio::{
     sync::{mpsc, oneshot},
@@ -198,6 +198,13 @@ impl Driver {
                 self.carry_out();
             }
             Request::SetAdmission(admission) => self.set_admission(admission),
+            Request::Remove { peer, text, answer } => {
+                let allowed = self.session.may_remove(peer);
+                if allowed.is_ok() {
+                    self.handle(Input::Command(Command::Remove { peer, text }));
+                }
+                _ = answer.send(allowed);
+            }
             Request::Run(task) => _ = self.tasks.spawn(task),
             Request::Ping { peer, bytes, mode, answered } => {
                 self.ping(peer, bytes, mode, answered);
@@ -333,16 +340,17 @@ impl Driver {
         }
     }
 
-    fn verified(&self, peer: PeerId) -> Option<(PeerId, Verified)> {
-        Some((peer, self.session.verified(peer)?.clone()))
-    }
-
     pub(super) fn publish_view(&self) {
+        let peers: Vec<Peer> = self.session.peers().map(Peer::from).collect();
+        let verified = |peer: &Peer| Some((peer.id, self.session.verified(peer.id)?.clone()));
+        let comparison = |peer: &Peer| Some((peer.id, self.session.comparison(peer.id)?));
         self.shared.set_view(View {
-            peers: self.session.peers().map(Peer::from).collect(),
+            verified: peers.iter().filter_map(verified).collect(),
+            comparisons: peers.iter().filter_map(comparison).collect(),
+            host: self.session.host(),
+            peers,
             nearby: self.session.nearby().map(Peer::from).collect(),
             statistics: self.session.statistics(),
-            verified: self.session.peers().filter_map(|peer| self.verified(peer.id)).collect(),
             passcode: self.gate.passcode.clone(),
         });
     }

@@ -113,9 +113,11 @@ impl Driver {
             ProtoEvent::PeerUpdated(info) => Event::PeerUpdated(info.into()),
             ProtoEvent::PeerLost(info) => Event::PeerLost(info.into()),
             ProtoEvent::Connecting(peer) => Event::Connecting(self.peer(peer)),
-            ProtoEvent::Invitation { peer, invitation, context } => Event::Invitation(
-                Invitation::new(peer.into(), context, invitation, self.requests_sender.upgrade()?),
-            ),
+            ProtoEvent::Invitation { peer, invitation, context, verified } => {
+                let shown = (verified, self.session.comparison(peer.id));
+                let answer = (invitation, self.requests_sender.upgrade()?);
+                Event::Invitation(Invitation::new(peer.into(), context, shown, answer))
+            }
             ProtoEvent::InvitationWithdrawn { peer, .. } => {
                 Event::InvitationWithdrawn { from: self.peer(peer) }
             }
@@ -125,6 +127,9 @@ impl Driver {
             ProtoEvent::ProofsRefused { peer } => {
                 let replaced_by = self.replace_passcode();
                 Event::ProofsRefused { peer: self.peer(peer), replaced_by }
+            }
+            ProtoEvent::RemovalRefused { by, subject } => {
+                Event::RemovalRefused { by: self.peer(by), subject: self.peer(subject) }
             }
             ProtoEvent::Connected(info) => {
                 // Reported with the `Attach` that follows, when it can be sent to.

@@ -24,6 +24,10 @@ pub(crate) struct View {
     pub(crate) statistics: Statistics,
     /// How each peer in the session has shown that it may be here.
     pub(crate) verified: BTreeMap<PeerId, Verified>,
+    /// What people at both ends of the link to each peer can compare.
+    pub(crate) comparisons: BTreeMap<PeerId, String>,
+    /// Who alone invites and removes, if somebody does.
+    pub(crate) host: Option<PeerId>,
     /// The code that the session made.
     pub(crate) passcode: Option<Passcode>,
 }

@@ -9,6 +9,7 @@ mod common;
 mod admission;
 mod invitations;
 mod looking;
+mod membership;
 mod messages;
 mod misbehaviour;
 mod resources;

@@ -6,7 +6,10 @@ use iroh::{
     endpoint::{BindOpts, Connection, ConnectionError, presets},
 };
 use multipeer::{DisplayName, GoodbyeReason, ServiceType};
-use multipeer_proto::{Frame, FrameDecoder, frame::Hello};
+use multipeer_proto::{
+    Frame, FrameDecoder,
+    frame::{Hello, Join, Profile},
+};
 use tokio::time::timeout;
 
 use crate::common::{Host, PATIENCE, Place};
@@ -66,13 +69,13 @@ fn hello(version: u16, service: &str) -> Vec<u8> {
         version,
         min_version: version,
         service: ServiceType::new(service).unwrap(),
-        name: DisplayName::new("Mallory").unwrap(),
-        info: multipeer::DiscoveryInfo::default(),
         incarnation: 1,
         attempt: 1,
         gone: None,
         max_message_bytes: 1000,
         exchanges: vec![],
+        remembers: None,
+        introduced_by: None,
     })
     .encode(&mut bytes);
     bytes.to_vec()
@@ -140,9 +143,13 @@ async fn malformed_oversized_unknown_and_early_frames_close_that_link_and_are_co
 async fn a_stranger_that_joins_without_an_invitation_is_turned_away() {
     let (alice, mut bob) = hosts().await;
     let stranger = Stranger::link_to(&alice).await;
-    // Join, with nothing in it.
-    let join = [0x06, 5, 0xa2, 0x01, 0x00, 0x02, 0x80];
-    let (reason, _) = stranger.say(&[&hello(1, "test")[..], &join].concat()).await;
+    let mut rest = BytesMut::new();
+    let name = DisplayName::new("Mallory").unwrap();
+    let info = multipeer::DiscoveryInfo::default();
+    Frame::Profile(Profile { name, info }).encode(&mut rest);
+    let addresses = Vec::new();
+    Frame::Join(Join { pairing: None, received: 0, addresses, host: false }).encode(&mut rest);
+    let (reason, _) = stranger.say(&[&hello(1, "test")[..], &rest].concat()).await;
     assert_eq!(reason, code(GoodbyeReason::NotInvited));
     undisturbed(&alice, &mut bob).await;
 }

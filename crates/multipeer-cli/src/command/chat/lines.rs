@@ -4,13 +4,13 @@ use multipeer::{Event, Peer, Session, Verified};
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
-use super::{Line, tell};
+use super::{Line, people::People, tell};
 use crate::{
     failure::Failure,
     output::{self, JsonEvents, object, peer_json, printable},
 };
 
-pub(super) async fn run(session: &Session, json: bool) -> Result<(), Failure> {
+pub(super) async fn run(session: &Session, mut people: People, json: bool) -> Result<(), Failure> {
     let json = json.then(JsonEvents::new);
     let mut events = session.events();
     let mut input = Some(BufReader::new(tokio::io::stdin()).lines());
@@ -23,12 +23,17 @@ pub(super) async fn run(session: &Session, json: bool) -> Result<(), Failure> {
         };
         tokio::select! {
             event = events.next() => match event {
-                Some(event) => print(session, &event, json.as_ref()),
+                Some(event) => {
+                    print(session, &event, json.as_ref());
+                    if let Some(text) = people.note(session, event) {
+                        show(&text, json.as_ref());
+                    }
+                }
                 None => return Ok(()),
             },
             line = next_line => match line? {
                 Some(line) => {
-                    if !handle(session, &line, json.as_ref()).await {
+                    if !handle(session, &mut people, &line, json.as_ref()).await {
                         return Ok(());
                     }
                 }
@@ -42,10 +47,22 @@ pub(super) async fn run(session: &Session, json: bool) -> Result<(), Failure> {
 }
 
 /// Does what a line asks for; false to quit.
-async fn handle(session: &Session, line: &str, json: Option<&JsonEvents>) -> bool {
+async fn handle(
+    session: &Session,
+    people: &mut People,
+    line: &str,
+    json: Option<&JsonEvents>,
+) -> bool {
     let problem = match Line::parse(line) {
         Line::Say(text) => session.broadcast(text).await.err().map(|error| error.to_string()),
         Line::Tell(name, text) => tell(session, &name, &text).await.err(),
+        Line::Act(action, name, text) => match people.act(session, action, &name, &text).await {
+            Ok(done) => {
+                show(&done, json);
+                None
+            }
+            Err(problem) => Some(problem),
+        },
         Line::Peers => {
             list(session, json);
             None
@@ -54,14 +71,21 @@ async fn handle(session: &Session, line: &str, json: Option<&JsonEvents>) -> boo
         Line::Nothing => None,
         Line::Unknown(help) => Some(help),
     };
-    match (problem, json) {
-        (Some(message), Some(json)) => {
-            json.print_object(object(json!({"event": "error", "message": message})));
-        }
-        (Some(message), None) => output::line(&format!("! {message}")),
-        (None, _) => {}
+    if let Some(problem) = problem {
+        show(&format!("! {problem}"), json);
     }
     true
+}
+
+/// Shows what was done or not: a line for people, that begins with what kind it is.
+fn show(text: &str, json: Option<&JsonEvents>) {
+    let Some(json) = json else { return output::line(&text) };
+    let value = match text.split_at_checked(2) {
+        Some(("! ", problem)) => json!({"event": "error", "message": problem}),
+        Some((_, done)) => json!({"event": "done", "text": done}),
+        None => json!({"event": "done", "text": text}),
+    };
+    json.print_object(object(value));
 }
 
 fn list(session: &Session, json: Option<&JsonEvents>) {
@@ -103,6 +127,25 @@ pub(super) fn describe(session: &Session, event: &Event) -> Option<String> {
         Event::PeerConnected(peer) => format!("* {peer} is here{}", how_verified(session, peer)),
         Event::InvitationFailed { peer, error } if error.is_refused_admission() => {
             format!("! {peer}: {error}")
+        }
+        Event::Invitation(invitation) => {
+            let from = invitation.from();
+            let verified = match invitation.verified() {
+                Verified::Open => String::new(),
+                verified => format!(", {verified},"),
+            };
+            let context = printable(&String::from_utf8_lossy(invitation.context()));
+            let says = if context.is_empty() { context } else { format!(" ({context})") };
+            let digits = invitation.comparison().map(|digits| format!("; compare {digits}"));
+            format!(
+                "* {from} ({}){verified} asks you to join{says}: /accept or /decline{}",
+                from.id.short(),
+                digits.unwrap_or_default()
+            )
+        }
+        Event::InvitationWithdrawn { from } => format!("* {from} does not ask any more"),
+        Event::RemovalRefused { by, subject } => {
+            format!("! {by} wanted to remove {subject}, and may not")
         }
         Event::ProofsRefused { peer, replaced_by } => {
             let new = replaced_by

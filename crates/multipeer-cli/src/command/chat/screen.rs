@@ -12,22 +12,32 @@ use ratatui::{
 };
 use unicode_width::UnicodeWidthStr;
 
-use super::{Line, lines::describe, screen_state::ScreenState, tell};
+use super::{
+    Line,
+    lines::{describe, how_verified},
+    people::People,
+    screen_state::ScreenState,
+    tell,
+};
 use crate::{failure::Failure, output::printable};
 
 /// Lines that one press of a page key moves the view.
 const PAGE: isize = 10;
 
-pub(super) async fn run(session: &Session) -> Result<(), Failure> {
+pub(super) async fn run(session: &Session, people: People) -> Result<(), Failure> {
     let mut terminal = ratatui::try_init()?;
-    let result = show(session, &mut terminal).await;
+    let result = show(session, people, &mut terminal).await;
     ratatui::try_restore()?;
     result
 }
 
-async fn show(session: &Session, terminal: &mut DefaultTerminal) -> Result<(), Failure> {
+async fn show(
+    session: &Session,
+    mut people: People,
+    terminal: &mut DefaultTerminal,
+) -> Result<(), Failure> {
     let mut state = ScreenState::default();
-    state.push("* write a line and press Enter; /peers, /msg NAME TEXT, /quit".to_owned());
+    state.push("* write a line and press Enter; /help shows the commands".to_owned());
     if let Some(passcode) = session.passcode() {
         state.push(format!("* who wants to join must know the passcode {}", passcode.to_text()));
     }
@@ -37,12 +47,15 @@ async fn show(session: &Session, terminal: &mut DefaultTerminal) -> Result<(), F
         terminal.draw(|frame| draw(frame, session, &mut state))?;
         tokio::select! {
             event = events.next() => match event {
-                Some(event) => describe(session, &event).into_iter().for_each(|line| state.push(line)),
+                Some(event) => {
+                    describe(session, &event).into_iter().for_each(|line| state.push(line));
+                    people.note(session, event).into_iter().for_each(|line| state.push(line));
+                }
                 None => return Ok(()),
             },
             key = keys.next() => match key {
                 Some(Ok(Key::Key(key))) if key.kind != KeyEventKind::Release => {
-                    if !press(session, &mut state, key).await {
+                    if !press(session, &mut people, &mut state, key).await {
                         return Ok(());
                     }
                 }
@@ -55,7 +68,12 @@ async fn show(session: &Session, terminal: &mut DefaultTerminal) -> Result<(), F
 }
 
 /// Does what a key asks for; false to quit.
-async fn press(session: &Session, state: &mut ScreenState, key: KeyEvent) -> bool {
+async fn press(
+    session: &Session,
+    people: &mut People,
+    state: &mut ScreenState,
+    key: KeyEvent,
+) -> bool {
     let control = key.modifiers.contains(KeyModifiers::CONTROL);
     match key.code {
         KeyCode::Char('c' | 'd') if control => return false,
@@ -70,13 +88,13 @@ async fn press(session: &Session, state: &mut ScreenState, key: KeyEvent) -> boo
         KeyCode::Down => state.scroll(-1),
         KeyCode::PageUp => state.scroll(PAGE),
         KeyCode::PageDown => state.scroll(-PAGE),
-        KeyCode::Enter => return submit(session, state).await,
+        KeyCode::Enter => return submit(session, people, state).await,
         _ => {}
     }
     true
 }
 
-async fn submit(session: &Session, state: &mut ScreenState) -> bool {
+async fn submit(session: &Session, people: &mut People, state: &mut ScreenState) -> bool {
     let line = state.submit();
     match Line::parse(&line) {
         Line::Say(text) => {
@@ -91,9 +109,14 @@ async fn submit(session: &Session, state: &mut ScreenState) -> bool {
             }
             Err(problem) => state.push(format!("! {problem}")),
         },
+        Line::Act(action, name, text) => {
+            let done = people.act(session, action, &name, &text).await;
+            state.push(done.unwrap_or_else(|problem| format!("! {problem}")));
+        }
         Line::Peers => {
             for peer in session.peers() {
-                state.push(format!("* {peer} ({})", peer.id.short()));
+                let verified = how_verified(session, &peer);
+                state.push(format!("* {peer} ({}){verified}", peer.id.short()));
             }
         }
         Line::Quit => return false,
