@@ -79,6 +79,40 @@ fn an_identity_in_a_file_stays_and_one_that_others_can_read_is_refused() {
 }
 
 #[test]
+fn an_id_is_made_once_rotated_and_has_paired_devices() {
+    let folder = std::env::temp_dir().join(format!("multipeer-ids-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("me");
+    let id = |words: &[&str]| {
+        multipeer(&[&["id", "--identity", file.to_str().unwrap()][..], words].concat())
+    };
+    let first = id(&["new"]);
+    assert_eq!(text(&first.stdout).trim().len(), 64);
+    let again = id(&["new"]);
+    assert_eq!(again.status.code(), Some(1));
+    assert!(text(&again.stderr).contains("multipeer id rotate"), "{}", text(&again.stderr));
+    let rotated = id(&["rotate"]);
+    assert_ne!(first.stdout, rotated.stdout);
+    assert_eq!(id(&["show"]).stdout, rotated.stdout);
+    assert!(text(&id(&["paired"]).stdout).is_empty());
+    let other = "0123456789abcdef".repeat(4);
+    let line = format!("{other} 1800000000 passcode Zoë's phone\n");
+    let paired = folder.join("me.paired");
+    std::fs::write(&paired, line).unwrap();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::set_permissions(&paired, PermissionsExt::from_mode(0o600)).unwrap();
+    }
+    assert_eq!(text(&id(&["paired"]).stdout).trim(), format!("{other} Zoë's phone (passcode)"));
+    let unknown = id(&["forget", "Bob"]);
+    assert!(text(&unknown.stderr).contains("no paired device is called"));
+    assert!(id(&["forget", "Zoë's phone"]).status.success());
+    assert!(text(&id(&["paired"]).stdout).is_empty());
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
 fn wrong_input_is_answered_with_the_rule_and_the_value() {
     let output = multipeer(&["browse", "--timeout", "0", "--service", "No_Such"]);
     assert_eq!(output.status.code(), Some(1));

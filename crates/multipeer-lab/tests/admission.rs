@@ -72,3 +72,126 @@ fn a_key_in_a_file_lets_a_transfer_through_and_a_wrong_one_does_not() {
         assert_eq!(fs::read(folder.0.join("to/film")).unwrap(), [7; 1000]);
     });
 }
+
+#[test]
+fn people_let_each_other_in_compare_digits_and_remove() {
+    run_in_lab("people_let_each_other_in_compare_digits_and_remove", |mut lab| {
+        let network = lab.network().unwrap();
+        let [a, b, c] = [(); 3].map(|()| lab.host_on(network).unwrap());
+        let mut alice = chat(&a, "Alice", &["--ask"]);
+        let mut bob = chat(&b, "Bob", &["--ask"]);
+        wait(&mut alice, "peer_found", "Bob");
+        alice.type_line("/invite Bob shall we talk?");
+        let invitation = wait(&mut bob, "invitation", "Alice");
+        assert_eq!(invitation["context"], "shall we talk?");
+        bob.type_line("/accept Alice");
+        let connected = wait(&mut bob, "connected", "Alice");
+        assert_eq!(connected["comparison"], invitation["comparison"]);
+        assert_eq!(wait(&mut alice, "connected", "Bob")["comparison"], invitation["comparison"]);
+        // Carol comes to Alice, and by her to Bob, who is not asked again.
+        let mut carol = chat(&c, "Carol", &["--ask"]);
+        wait(&mut carol, "peer_found", "Alice");
+        carol.type_line("/invite Alice");
+        wait(&mut alice, "invitation", "Carol");
+        alice.type_line("/accept Carol");
+        wait(&mut bob, "connected", "Carol");
+        bob.type_line("/remove Carol too loud");
+        let removed = wait(&mut alice, "disconnected", "Carol");
+        assert_eq!(removed["reason"], "removed");
+        assert!(removed["text"].as_str().unwrap().ends_with("(too loud)"), "{removed}");
+        let expelled = carol.wait_json("the end", PATIENCE, |value| {
+            (value["event"] == "disconnected").then(|| value.clone())
+        });
+        assert_eq!(expelled["text"], "this side was removed from the session (too loud)");
+    });
+}
+
+#[test]
+fn devices_that_were_paired_need_no_passcode_any_more() {
+    run_in_lab("devices_that_were_paired_need_no_passcode_any_more", |mut lab| {
+        let folder = Folder::new("paired");
+        let network = lab.network().unwrap();
+        let (a, b) = (lab.host_on(network).unwrap(), lab.host_on(network).unwrap());
+        let code = folder.path("passcode");
+        fs::write(&code, "481-516").unwrap();
+        let identities = [folder.path("alice"), folder.path("bob")];
+        let first = |host: &Host, name: &str, identity: &str| {
+            let words = ["--identity", identity, "--pair", "--passcode-file", &code];
+            chat(host, name, &words)
+        };
+        let mut alice = first(&a, "Alice", &identities[0]);
+        let mut bob = first(&b, "Bob", &identities[1]);
+        for program in [&mut alice, &mut bob] {
+            program.wait_json("the pairing", PATIENCE, |value| {
+                let text = value["text"].as_str().unwrap_or_default();
+                (value["event"] == "done" && text.starts_with("paired with")).then_some(())
+            });
+        }
+        alice.kill();
+        bob.kill();
+        let again = |host: &Host, name: &str, identity: &str| {
+            chat(host, name, &["--identity", identity, "--paired"])
+        };
+        let mut alice = again(&a, "Alice", &identities[0]);
+        let mut bob = again(&b, "Bob", &identities[1]);
+        assert_eq!(wait(&mut alice, "connected", "Bob")["verified"], "allowlist");
+        assert_eq!(wait(&mut bob, "connected", "Alice")["verified"], "allowlist");
+    });
+}
+
+/// Writes every packet that the host's interface sees to a file, as it is, for a while.
+const CAPTURE: &str = r#"
+import socket, sys, time
+link = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+link.bind(("eth0", 0))
+link.settimeout(0.2)
+end = time.time() + float(sys.argv[2])
+with open(sys.argv[1], "wb") as out:
+    print('{"event": "capturing"}', flush=True)
+    while time.time() < end:
+        try:
+            out.write(link.recv(65535))
+        except TimeoutError:
+            pass
+print('{"event": "captured"}', flush=True)
+"#;
+
+#[test]
+fn a_capture_has_neither_passcode_nor_key_nor_message() {
+    if !common::available(&["python3"]) {
+        return;
+    }
+    run_in_lab("a_capture_has_neither_passcode_nor_key_nor_message", |mut lab| {
+        let folder = Folder::new("capture");
+        let network = lab.network().unwrap();
+        let (a, b) = (lab.host_on(network).unwrap(), lab.host_on(network).unwrap());
+        let (code, key) = (folder.path("passcode"), folder.path("fleet.key"));
+        let secrets = ["rabbit-hole-481516", "a fleet key of enough bytes"];
+        fs::write(&code, secrets[0]).unwrap();
+        fs::write(&key, secrets[1]).unwrap();
+        let packets = folder.path("packets");
+        let mut capture = b.spawn("python3", &["-c", CAPTURE, &packets, "6"]).unwrap();
+        capture.wait_json("the capture", PATIENCE, |value| {
+            (value["event"] == "capturing").then_some(())
+        });
+        let trust = ["--passcode-file", &code, "--psk-file", &key];
+        let mut alice = chat(&a, "Alice", &trust);
+        let mut bob = chat(&b, "Bob", &trust);
+        wait(&mut bob, "connected", "Alice");
+        wait(&mut alice, "connected", "Bob");
+        let message = "nobody else is to read this line";
+        bob.type_line(message);
+        wait(&mut alice, "message", "Bob");
+        capture.wait_json("the end of the capture", PATIENCE, |value| {
+            (value["event"] == "captured").then_some(())
+        });
+        let seen = fs::read(&packets).unwrap();
+        let has = |text: &str| seen.windows(text.len()).any(|window| window == text.as_bytes());
+        // That it would be seen: the announcement is public.
+        assert!(has("_multipeer") && has("Alice"), "{} bytes", seen.len());
+        let plain = secrets[0].replace('-', "");
+        for secret in [message, secrets[0], &plain, secrets[1]] {
+            assert!(!has(secret), "{secret:?} can be read on the network");
+        }
+    });
+}

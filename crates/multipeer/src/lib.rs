@@ -24,7 +24,9 @@
 //! # Who may join
 //!
 //! Unless told otherwise a session is open. [`SessionBuilder::admission`] asks for a passcode, a
-//! preshared key, or an id on a list, proven on the very link before anything else is heard.
+//! preshared key, or an id on a list, proven on the very link before anything else is heard. Whom one
+//! member has admitted the others admit on its signed word; [`Session::remove`] sends somebody away;
+//! with [`Inviting::HostAlone`] one peer alone does either. [`PairedDevices`] are known again.
 //!
 //! # Back-pressure
 //!
