@@ -2,7 +2,10 @@
 
 use std::process::ExitCode;
 
-use multipeer::{IdentityError, InviteError, SendError, StartError, StreamError, TransferError};
+use multipeer::{
+    CertificateFileError, IdentityError, InviteError, SendError, StartError, StreamError,
+    TransferError,
+};
 
 /// A failure: what happened, and what to do about it.
 #[derive(Debug, thiserror::Error)]
@@ -11,6 +14,8 @@ pub(crate) enum Failure {
     Start(#[from] StartError),
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    #[error(transparent)]
+    Certificate(#[from] CertificateFileError),
     #[error(transparent)]
     Send(#[from] SendError),
     #[error(transparent)]

@@ -7,7 +7,7 @@ use std::{
 };
 
 use clap::Args;
-use multipeer::{Admission, PairedDevices, PeerId, SessionBuilder};
+use multipeer::{Admission, Certificate, PairedDevices, PasscodeForm, PeerId, SessionBuilder};
 
 use crate::failure::Failure;
 
@@ -30,6 +30,18 @@ pub(crate) struct Trust {
     )]
     passcode: Option<String>,
 
+    /// Make a passcode of so many English words, and show it
+    #[arg(
+        long,
+        global = true,
+        value_name = "COUNT",
+        num_args = 0..=1,
+        default_missing_value = "3",
+        value_parser = clap::value_parser!(u8).range(2..=8),
+        conflicts_with_all = ["passcode", "passcode_file"]
+    )]
+    passcode_words: Option<u8>,
+
     /// Read the passcode from this file; - asks for it
     #[arg(long, global = true, value_name = "FILE")]
     passcode_file: Option<PathBuf>,
@@ -38,6 +50,23 @@ pub(crate) struct Trust {
     /// (repeatable)
     #[arg(long = "psk-file", global = true, value_name = "FILE")]
     psk_files: Vec<PathBuf>,
+
+    /// Show this certificate, in PEM, with those between it and the root; needs --key and --ca
+    #[arg(long, global = true, value_name = "FILE", requires_all = ["key", "authorities"])]
+    cert: Option<PathBuf>,
+
+    /// The certificate's private key, in PEM
+    #[arg(long, global = true, value_name = "FILE", requires = "cert")]
+    key: Option<PathBuf>,
+
+    /// Take those whose certificate one of these authorities has issued, in PEM (repeatable)
+    #[arg(long = "ca", id = "authorities", global = true, value_name = "FILE", requires = "cert")]
+    authorities: Vec<PathBuf>,
+
+    /// Of those take the ones with this DNS name only; *.example.org stands for one label more
+    /// (repeatable)
+    #[arg(long = "cert-name", global = true, value_name = "NAME", requires = "cert")]
+    cert_names: Vec<String>,
 
     /// Take the peer with this id (repeatable)
     #[arg(long = "allow", global = true, value_name = "ID")]
@@ -56,6 +85,9 @@ impl Trust {
         identity: Option<&Path>,
     ) -> Result<SessionBuilder, Failure> {
         let mut demands = Vec::new();
+        if let Some(count) = self.passcode_words {
+            builder = builder.generated_passcode_of(PasscodeForm::Words(count));
+        }
         match (&self.passcode, &self.passcode_file) {
             (Some(code), _) if code.is_empty() => builder = builder.generated_passcode(),
             (Some(code), _) => demands.push(Admission::passcode(code)),
@@ -72,6 +104,14 @@ impl Trust {
             let key = fs::read(path).map_err(|error| unreadable(path, &error))?;
             let name = path.file_stem().unwrap_or_default().to_string_lossy();
             demands.push(Admission::preshared_key(name, key.trim_ascii_end()));
+        }
+        if let (Some(cert), Some(key)) = (&self.cert, &self.key) {
+            let read = |path: &Path| fs::read(path).map_err(|error| unreadable(path, &error));
+            let mut certificate = Certificate::from_pem(&read(cert)?, &read(key)?)?;
+            for authority in &self.authorities {
+                certificate = certificate.trust_roots(&read(authority)?)?;
+            }
+            demands.push(certificate.trust_names(self.cert_names.iter().cloned()).admission());
         }
         if !self.allowed.is_empty() {
             demands.push(Admission::allowlist(self.allowed.iter().copied()));

@@ -260,6 +260,13 @@ impl Program {
         self.seen.clone()
     }
 
+    /// How it was called, as everyone on the machine can see.
+    pub fn command_line(&self) -> String {
+        let path = format!("/proc/{}/cmdline", self.child.id());
+        let words = std::fs::read(path).unwrap_or_default();
+        String::from_utf8_lossy(&words).replace('\0', " ")
+    }
+
     /// Bytes of memory that it has at the moment.
     ///
     /// # Panics

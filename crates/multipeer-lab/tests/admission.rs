@@ -30,6 +30,10 @@ fn who_knows_the_passcode_that_was_shown_is_in_and_others_are_told() {
         fs::write(&file, format!("{code}\n")).unwrap();
         let mut bob = chat(&b, "Bob", &["--passcode-file", &file]);
         assert_eq!(wait(&mut bob, "connected", "Alice")["verified"], "passcode");
+        // croc's CVE-2023-43616 and others: what others on the machine see of a process.
+        for program in [&alice, &bob] {
+            assert!(!program.command_line().contains(&code), "{}", program.command_line());
+        }
         assert_eq!(wait(&mut alice, "connected", "Bob")["verified"], "passcode");
         // Without the passcode one is told that there is one.
         let mut carol = chat(&c, "Carol", &[]);
@@ -103,6 +107,53 @@ fn people_let_each_other_in_compare_digits_and_remove() {
             (value["event"] == "disconnected").then(|| value.clone())
         });
         assert_eq!(expelled["text"], "this side was removed from the session (too loud)");
+    });
+}
+
+/// A certificate of its own for each, issued by an authority that is made for the occasion.
+const ISSUE: &str = r#"
+set -e
+cd "$1"
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.pem \
+    -subj /CN=fleet -days 2
+for name in alice bob; do
+    openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout $name.key -out $name.csr \
+        -subj /CN=$name
+    printf 'subjectAltName=DNS:%s.fleet.example' $name > $name.ext
+    openssl x509 -req -in $name.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 \
+        -extfile $name.ext -out $name.pem
+done
+"#;
+
+#[test]
+fn certificates_of_one_authority_let_in_and_names_keep_out() {
+    if !common::available(&["openssl"]) {
+        return;
+    }
+    run_in_lab("certificates_of_one_authority_let_in_and_names_keep_out", |mut lab| {
+        let folder = Folder::new("certificates");
+        let network = lab.network().unwrap();
+        let [a, b, c] = [(); 3].map(|()| lab.host_on(network).unwrap());
+        let made = a.run("sh", &["-c", ISSUE, "sh", folder.0.to_str().unwrap()]).unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let files = |name: &str| {
+            let path = |end: &str| folder.path(&format!("{name}.{end}"));
+            [path("pem"), path("key"), folder.path("ca.pem")]
+        };
+        let start = |host: &Host, name: &str, file: &str, more: &[&str]| {
+            let [cert, key, ca] = files(file);
+            let words = [&["--cert", &cert, "--key", &key, "--ca", &ca][..], more].concat();
+            chat(host, name, &words)
+        };
+        let mut alice = start(&a, "Alice", "alice", &["--cert-name", "*.fleet.example"]);
+        let mut bob = start(&b, "Bob", "bob", &[]);
+        assert_eq!(wait(&mut bob, "connected", "Alice")["verified"], "certificate");
+        assert_eq!(wait(&mut alice, "connected", "Bob")["verified"], "certificate");
+        let mut carol = start(&c, "Carol", "bob", &["--cert-name", "carol.example"]);
+        let message = carol.wait_json("the refusal", PATIENCE, |value| {
+            (value["event"] == "error").then(|| value["message"].as_str().unwrap().to_owned())
+        });
+        assert!(message.contains(".fleet.example, which is not asked for here"), "{message}");
     });
 }
 

@@ -9,13 +9,13 @@ pub(crate) mod codec;
 use std::{fmt, net::SocketAddr};
 
 use bytes::{Bytes, BytesMut};
-use minicbor::{Decode, Encode};
+use minicbor::{Decode, Encode, bytes::ByteVec};
 
 use crate::{
     id::{InvitationId, LinkRef, PeerId},
     limits::MAX_FRAME_BYTES,
     name::{DiscoveryInfo, DisplayName, ServiceType},
-    trust::{PROOF_BYTES, Removal, Voucher},
+    trust::{PROOF_BYTES, Removal, ShownCertificate, Voucher},
 };
 
 /// The first frame on a link, from both sides: who is there and what it speaks.
@@ -98,6 +98,36 @@ pub struct Proof {
 impl fmt::Debug for Proof {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Proof(..)")
+    }
+}
+
+/// Shows the sender's certificate, and that it has its key.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Certificate {
+    /// Certificates in DER, the sender's own first.
+    #[n(0)]
+    pub chain: Vec<ByteVec>,
+    /// How it is signed, as TLS numbers it.
+    #[n(1)]
+    pub scheme: u16,
+    /// The signature.
+    #[n(2)]
+    #[cbor(with = "codec::blob")]
+    pub signature: Bytes,
+}
+
+impl From<ShownCertificate> for Certificate {
+    fn from(ShownCertificate { chain, scheme, signature }: ShownCertificate) -> Self {
+        let chain = chain.into_iter().map(|der| der.to_vec().into()).collect();
+        Self { chain, scheme, signature }
+    }
+}
+
+impl From<Certificate> for ShownCertificate {
+    fn from(Certificate { chain, scheme, signature }: Certificate) -> Self {
+        let chain = chain.into_iter().map(|der| Bytes::from(Vec::from(der))).collect();
+        Self { chain, scheme, signature }
     }
 }
 
@@ -387,6 +417,7 @@ pub enum Frame {
     Profile(Profile),
     Remove(Remove),
     Enquire(Enquire),
+    Certificate(Certificate),
 }
 
 /// What is wrong with bytes that should have been a frame.
@@ -436,6 +467,7 @@ impl Frame {
             Self::Profile(body) => (0x0f, codec::to_cbor(body)),
             Self::Remove(body) => (0x10, codec::to_cbor(body)),
             Self::Enquire(body) => (0x11, codec::to_cbor(body)),
+            Self::Certificate(body) => (0x12, codec::to_cbor(body)),
         };
         codec::write_frame(kind, &body, out);
     }
@@ -459,6 +491,7 @@ impl Frame {
             0x0f => codec::from_cbor(body).map(Self::Profile),
             0x10 => codec::from_cbor(body).map(Self::Remove),
             0x11 => codec::from_cbor(body).map(Self::Enquire),
+            0x12 => codec::from_cbor(body).map(Self::Certificate),
             _ => return Err(FrameError::UnknownType { kind }),
         };
         let frame = frame.map_err(|problem| FrameError::Malformed { kind, problem })?;

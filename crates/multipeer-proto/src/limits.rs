@@ -71,6 +71,9 @@ pub const MAX_ENTRIES_PER_FRAME: usize = 128;
 /// Files, folders and links in one resource, unless the receiver is told otherwise. Each costs its
 /// name, and some 200 bytes.
 pub const DEFAULT_MAX_ENTRIES: u64 = 100_000;
+/// Bytes of all names in one resource, of links' targets, and 64 for each entry: a receiver keeps them
+/// in memory, twice. A hundred thousand entries with paths of 250 bytes.
+pub const MAX_LISTING_BYTES: usize = 32 * 1024 * 1024;
 /// Time that an interrupted transfer waits for the peer, unless the session is told otherwise.
 pub const DEFAULT_RESUME_TIMEOUT: Duration = Duration::from_mins(5);
 /// Block hashes in one frame.
@@ -135,6 +138,13 @@ pub const DIGEST_INTERVAL: Duration = Duration::from_secs(10);
 /// Time that a session which leaves waits for its messages to be confirmed.
 pub const LEAVE_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// Certificates in a chain.
+pub const MAX_CHAIN: usize = 8;
+/// Bytes of all certificates in a chain.
+pub const MAX_CHAIN_BYTES: usize = 32 * 1024;
+/// Time that an application has to say whether it trusts a certificate, and that the other side
+/// waits for that.
+pub const CERTIFICATE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Time for which a voucher holds; members renew what they pass on.
 pub const VOUCHER_LIFETIME: Duration = Duration::from_mins(10);
 /// How far the clocks of two peers may be apart. A voucher or a removal that is dated otherwise is

@@ -1,5 +1,6 @@
 //! The state machine of one peer in a session.
 
+mod certifying;
 mod dialling;
 mod errors;
 mod invitations;
@@ -277,6 +278,9 @@ impl Session {
                 }
             }
             Command::SetAdmission(admission) => self.set_admission(admission),
+            Command::JudgeCertificate { link, rejected } => {
+                self.judge_certificate(now, link, rejected);
+            }
             Command::Remove { peer, text } => self.remove(now, peer, text),
             Command::Leave => self.leave(now),
         }

@@ -1,17 +1,22 @@
 //! Who may join, and how that is proven on the very link. docs/protocol.md, "Admission".
 
 mod admission;
+mod certificate;
 mod comparison;
 mod exchange;
 mod keys;
 mod secret;
 mod statement;
 
+pub(crate) use self::{
+    admission::CERTIFICATE_SCHEME, certificate::certificate_message, comparison::comparison,
+    exchange::PROOF_BYTES,
+};
 pub use self::{
     admission::{Admission, AdmissionError, Scheme, Verified},
+    certificate::{CertificateError, Certifier, Checked, ShownCertificate},
     exchange::{Exchange, InvalidMessage, LinkKeys, Proofs, Role},
     keys::Keys,
     secret::Secret,
     statement::{Removal, Subject, Voucher, VoucherError},
 };
-pub(crate) use self::{comparison::comparison, exchange::PROOF_BYTES};

@@ -15,8 +15,8 @@ use multipeer_proto::{
     Announcement, DeclineReason, DiscoveryInfo, DisplayName, Frame, FrameDecoder, GoodbyeReason,
     InvitationId, LinkRef, PeerId, ServiceType,
     frame::{
-        Accept, Cancel, Confirm, Decline, Digest, Echo, Enquire, ExchangeOffer, Goodbye, Hello,
-        Introduce, Invite, Join, MemberRecord, Members, Profile, Proof, Remove,
+        Accept, Cancel, Certificate, Confirm, Decline, Digest, Echo, Enquire, ExchangeOffer,
+        Goodbye, Hello, Introduce, Invite, Join, MemberRecord, Members, Profile, Proof, Remove,
     },
     limits,
     message::{self, Datagram, MessageDecoder},
@@ -103,6 +103,11 @@ fn frames() -> Vec<(&'static str, Frame)> {
     };
     let info = DiscoveryInfo::new([("mood", "happy"), ("flag", "")]).unwrap();
     let profile = Profile { name: DisplayName::new("Zoë").unwrap(), info };
+    let certificate = Certificate {
+        chain: vec![vec![0x30, 0x03, 0x01, 0x02, 0x03].into()],
+        scheme: 0x0403,
+        signature: Bytes::from(vec![0x53; 8]),
+    };
     let known =
         Hello { remembers: Some(6), introduced_by: Some(peer(0xef)), gone: None, ..hello() };
     let join = Join { pairing: None, received: 0, addresses: addresses(), host: false };
@@ -139,6 +144,7 @@ fn frames() -> Vec<(&'static str, Frame)> {
         ("no members", Frame::Members(Members { members: vec![] })),
         ("introduce", Frame::Introduce(Introduce { member })),
         ("introduce with a voucher", Frame::Introduce(Introduce { member: vouched })),
+        ("certificate", Frame::Certificate(certificate)),
         ("enquire", Frame::Enquire(Enquire { peer: peer(0xcd) })),
         ("remove", Frame::Remove(Remove { removal })),
         ("digest", Frame::Digest(Digest { sum: u64::MAX, count: 3 })),

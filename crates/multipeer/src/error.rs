@@ -116,6 +116,38 @@ pub enum PingError {
     TimedOut,
 }
 
+/// A certificate, a key or roots that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CertificateFileError {
+    /// The text holds no certificate.
+    #[error("there is no certificate in the {what}: expected PEM, `-----BEGIN CERTIFICATE-----`")]
+    NoCertificate {
+        /// Which text.
+        what: &'static str,
+    },
+    /// The text holds no private key, or one that cannot be used.
+    #[error("there is no usable private key (RSA, ECDSA or Ed25519, in PEM): {problem}")]
+    NoKey {
+        /// What is wrong.
+        problem: String,
+    },
+    /// A certificate cannot be read.
+    #[error("a certificate in the {what} cannot be read: {problem}")]
+    Malformed {
+        /// Which text.
+        what: &'static str,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The key is not the certificate's.
+    #[error("the private key is not that of the certificate")]
+    WrongKey,
+    /// The chain is too long.
+    #[error("a chain has at most 8 certificates of 32 KiB together")]
+    TooLong,
+}
+
 /// An identity that could not be loaded or kept.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

@@ -16,6 +16,7 @@ use multipeer_proto::{DisconnectReason, InviteError};
 pub(crate) use self::queue::EventQueue;
 use self::queue::{Batch, Item};
 use crate::{
+    certificate::PeerCertificate,
     discovery::DiscoveryProblem,
     invitation::Invitation,
     passcode::Passcode,
@@ -93,6 +94,9 @@ pub enum Event {
         /// A passcode that the application gave stays until it gives another one.
         replaced_by: Option<Passcode>,
     },
+    /// A peer has shown a certificate, and this session leaves it to the application whether to trust
+    /// it.
+    CertificateShown(PeerCertificate),
     /// A member wanted to remove another one, and may not: there is a host, or what it says is forged.
     RemovalRefused {
         /// Who.

@@ -41,6 +41,7 @@
 
 #![deny(missing_docs)]
 
+mod certificate;
 mod config;
 pub mod discovery;
 mod error;
@@ -56,22 +57,25 @@ mod resource;
 mod session;
 mod stream;
 
+pub use certificate::{Certificate, PeerCertificate};
 pub use config::SessionBuilder;
-pub use error::{IdentityError, PingError, SendError, StartError, UnreliableError};
+pub use error::{
+    CertificateFileError, IdentityError, PingError, SendError, StartError, UnreliableError,
+};
 pub use event::{Event, Events};
 pub use identity::Identity;
 pub use invitation::{Invitation, OutgoingInvitation};
 pub use multipeer_proto::resource::{
     FailureReason, RefusalReason, ResourceKind, TransferFailure, TransferId,
 };
-pub use multipeer_proto::trust::{Admission, AdmissionError, Secret, Verified};
+pub use multipeer_proto::trust::{Admission, AdmissionError, CertificateError, Secret, Verified};
 pub use multipeer_proto::{
     DeclineReason, DisconnectReason, DiscoveryInfo, DisplayName, GoodbyeReason, InviteError,
     Inviting, Joining, NameError, ParsePeerIdError, PeerId, PeerInfo, RemoveError, ServiceType,
     Statistics, StreamName, StreamNameError, limits,
 };
 pub use paired::{PairedDevice, PairedDevices};
-pub use passcode::Passcode;
+pub use passcode::{Passcode, PasscodeForm};
 pub use peer::Peer;
 pub use resource::{
     Progress, ResourceOffer, Source, Transfer, TransferDirection, TransferError, TransferReport,

@@ -8,8 +8,8 @@ use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode, encode::Write};
 use super::{Frame, FrameError};
 use crate::{
     limits::{
-        MAX_ADDRESSES, MAX_CONTEXT_BYTES, MAX_FRAME_BYTES, MAX_MEMBERS_PER_FRAME, MAX_SECRETS,
-        MAX_TEXT_BYTES,
+        MAX_ADDRESSES, MAX_CHAIN, MAX_CHAIN_BYTES, MAX_CONTEXT_BYTES, MAX_FRAME_BYTES,
+        MAX_MEMBERS_PER_FRAME, MAX_SECRETS, MAX_TEXT_BYTES,
     },
     name::{DiscoveryInfo, DisplayName, ServiceType},
     varint,
@@ -72,11 +72,16 @@ pub(super) fn check_lengths(frame: &Frame) -> Result<(), &'static str> {
     let fits = match frame {
         Frame::Hello(hello) => {
             check_versions(hello.min_version, hello.version)?;
-            hello.exchanges.len() <= MAX_SECRETS
+            // One for a certificate.
+            hello.exchanges.len() <= MAX_SECRETS + 1
         }
         Frame::Invite(invite) => invite.context.len() <= MAX_CONTEXT_BYTES,
         Frame::Decline(decline) => decline.text.len() <= MAX_TEXT_BYTES,
         Frame::Goodbye(goodbye) => goodbye.text.len() <= MAX_TEXT_BYTES,
+        Frame::Certificate(certificate) => {
+            let bytes: usize = certificate.chain.iter().map(|der| der.len()).sum();
+            (1..=MAX_CHAIN).contains(&certificate.chain.len()) && bytes <= MAX_CHAIN_BYTES
+        }
         Frame::Remove(remove) => remove.removal.text.len() <= MAX_TEXT_BYTES,
         Frame::Join(join) => addresses_fit(&join.addresses),
         Frame::Introduce(introduce) => addresses_fit(&introduce.member.addresses),

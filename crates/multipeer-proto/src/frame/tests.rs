@@ -125,6 +125,12 @@ fn frame() -> impl Strategy<Value = Frame> {
         ("[a-zA-Zé ]{1,20}", info()).prop_map(|(name, info)| {
             Frame::Profile(Profile { name: DisplayName::new(name).unwrap(), info })
         }),
+        (prop::collection::vec(blob(), 1..4), any::<u16>(), blob()).prop_map(
+            |(chain, scheme, signature)| {
+                let shown = ShownCertificate { chain, scheme, signature };
+                Frame::Certificate(shown.into())
+            }
+        ),
         id().prop_map(|peer| Frame::Enquire(Enquire { peer })),
         removal().prop_map(|removal| Frame::Remove(Remove { removal })),
         prop::collection::vec(member(), 0..5)

@@ -5,7 +5,7 @@ use std::fmt;
 use crate::{
     frame::{DeclineReason, GoodbyeReason},
     id::PeerId,
-    trust::Scheme,
+    trust::{CertificateError, Scheme},
 };
 
 /// Why a peer is not in the session any more.
@@ -141,6 +141,12 @@ pub enum InviteError {
         /// The key's name; empty for a passcode.
         name: String,
     },
+    /// The peer's certificate was not taken.
+    #[error("the peer was not admitted: {error}")]
+    Certificate {
+        /// Why.
+        error: CertificateError,
+    },
     /// The peer has not shown that it may be here.
     #[error("the peer was not admitted: {demand}")]
     NotAdmitted {
@@ -178,6 +184,7 @@ impl InviteError {
         matches!(
             self,
             Self::WrongSecret { .. }
+                | Self::Certificate { .. }
                 | Self::NotAdmitted { .. }
                 | Self::Refused { reason: GoodbyeReason::NotAdmitted | GoodbyeReason::Removed, .. }
                 | Self::Declined { reason: DeclineReason::NotHost, .. }

@@ -254,6 +254,13 @@ pub enum Command {
     },
     /// Take those from now on whom this takes. Who is in the session stays.
     SetAdmission(Admission),
+    /// Say whether the certificate is trusted that [`Event::CertificateShown`] told of.
+    JudgeCertificate {
+        /// The link on which it was shown.
+        link: LinkId,
+        /// Nothing to trust it, or the words with which to reject it.
+        rejected: Option<String>,
+    },
     /// Remove a peer from the session. Ask [`Session::may_remove`](crate::Session::may_remove)
     /// first: what it forbids does nothing.
     Remove {
@@ -397,6 +404,18 @@ pub enum Event {
     ProofsRefused {
         /// Who.
         peer: PeerId,
+    },
+    /// A peer has shown a certificate and has its key; whether to trust it is for the application to
+    /// say, with [`Command::JudgeCertificate`], within 30 seconds.
+    CertificateShown {
+        /// Who.
+        peer: PeerId,
+        /// On which link.
+        link: LinkId,
+        /// Whose the certificate says that it is.
+        subject: String,
+        /// The certificates in DER, the peer's own first.
+        chain: Vec<Bytes>,
     },
     /// A member wanted to remove another one and may not.
     RemovalRefused {

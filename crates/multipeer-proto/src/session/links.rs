@@ -14,7 +14,7 @@ use crate::{
     },
     session::errors::VersionRange,
     time::Timestamp,
-    trust::{LinkKeys, Verified},
+    trust::{CertificateError, LinkKeys, Verified},
     turnstile::Network,
 };
 
@@ -56,6 +56,11 @@ impl Link {
     /// Whether the peer has no proof and a member may be about to vouch for it.
     pub(super) fn awaits_voucher(&self) -> bool {
         self.proving.as_ref().is_some_and(Proving::awaits_voucher)
+    }
+
+    /// Whether the application is asked about the peer's certificate.
+    pub(super) fn awaits_verdict(&self) -> bool {
+        self.proving.as_ref().is_some_and(Proving::awaits_verdict)
     }
 
     /// What decides which of two links stays: both ends see the same. The one dialled by the
@@ -169,6 +174,7 @@ impl Session {
         let in_order = match &frame {
             Frame::Hello(_) => link.proving.as_ref().is_some_and(Proving::awaits_hello),
             Frame::Proof(_) => link.proving.as_ref().is_some_and(Proving::awaits_proof),
+            Frame::Certificate(_) => link.proving.as_ref().is_some_and(Proving::awaits_certificate),
             Frame::Profile(_) => link.proving.as_ref().is_some_and(Proving::awaits_profile),
             Frame::Goodbye(_) => true,
             Frame::Invite(_) | Frame::Accept(_) | Frame::Decline(_) | Frame::Cancel(_) => {
@@ -193,6 +199,7 @@ impl Session {
         match frame {
             Frame::Hello(hello) => self.handle_hello(now, id, hello),
             Frame::Proof(proof) => self.handle_proof(now, id, &proof),
+            Frame::Certificate(shown) => self.handle_certificate(now, id, shown),
             Frame::Profile(profile) => self.handle_profile(now, id, profile),
             Frame::Remove(remove) => self.handle_remove(now, peer, remove.removal),
             Frame::Goodbye(goodbye) => self.handle_goodbye(now, id, &goodbye),
@@ -467,6 +474,10 @@ impl Session {
         for (id, awaited) in expired {
             if self.links.get(&id).is_some_and(Link::awaits_voucher) {
                 self.refuse_unvouched(now, id);
+                continue;
+            }
+            if self.links.get(&id).is_some_and(Link::awaits_verdict) {
+                self.refuse_certificate(now, id, CertificateError::NoVerdict);
                 continue;
             }
             // A join that nobody vouched for, and a link on which hello never came, failed; one

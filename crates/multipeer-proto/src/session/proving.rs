@@ -2,7 +2,7 @@
 //!
 //! Both hellos name the secrets that their sender has, each with the first message of an exchange.
 //! The first of the dialler's that the acceptor has, too, is the one that is run. The dialler shows
-//! its proof first, the acceptor checks it and shows its own. One that has no secret in common with
+//! its proof first, the acceptor checks it and shows its own; so with certificates (`certifying`). One that has no secret in common with
 //! this side is taken if it is on the list or the session is open, or if a member that has admitted it
 //! says so, and refused otherwise. Who is in the session already has nothing to prove again.
 
@@ -20,7 +20,10 @@ use crate::{
     },
     recent::RecentCount,
     time::Timestamp,
-    trust::{Admission, Exchange, LinkKeys, Proofs, Role, Scheme, Subject, Verified, VoucherError},
+    trust::{
+        Admission, CERTIFICATE_SCHEME, Exchange, LinkKeys, Proofs, Role, Scheme, Subject, Verified,
+        VoucherError,
+    },
 };
 
 /// A link on which the peer is not admitted yet, or has not presented itself.
@@ -47,16 +50,28 @@ enum Stage {
     /// It has none: the word of a member for it is waited for. The other side may have admitted this
     /// one meanwhile.
     Voucher(Box<Hello>, Option<Profile>),
+    /// Its certificate is waited for.
+    Certificate(Box<Hello>),
+    /// The application looks at its certificate. The other side may have admitted this one meanwhile.
+    Verdict(Box<Hello>, String, Option<Profile>),
     /// It is admitted: its profile is waited for.
     Profile(Box<Hello>),
 }
 
-/// An exchange of which this side's half is in its hello.
+/// What this side's hello says that it can prove.
 #[derive(Debug)]
 struct Begun {
-    scheme: Scheme,
+    scheme: u8,
     name: String,
-    exchange: Exchange,
+    means: Means,
+}
+
+#[derive(Debug)]
+enum Means {
+    /// An exchange of which this side's half is in the hello.
+    Secret(Scheme, Box<Exchange>),
+    /// A certificate, which is shown as a whole.
+    Certificate,
 }
 
 #[derive(Debug)]
@@ -82,7 +97,42 @@ impl Proving {
     }
 
     pub(super) fn awaits_profile(&self) -> bool {
-        matches!(self.stage, Stage::Profile(_) | Stage::Voucher(_, None))
+        matches!(
+            self.stage,
+            Stage::Profile(_) | Stage::Voucher(_, None) | Stage::Verdict(_, _, None)
+        )
+    }
+
+    pub(super) fn awaits_certificate(&self) -> bool {
+        matches!(self.stage, Stage::Certificate(_))
+    }
+
+    pub(super) fn awaits_verdict(&self) -> bool {
+        matches!(self.stage, Stage::Verdict(..))
+    }
+
+    /// Waits for the peer's certificate.
+    pub(super) fn certificate(role: Role, hello: Hello) -> Self {
+        Self { role, remembered: None, stage: Stage::Certificate(Box::new(hello)) }
+    }
+
+    pub(super) fn into_certificate(self) -> Option<(Role, Hello)> {
+        match self.stage {
+            Stage::Certificate(hello) => Some((self.role, *hello)),
+            _ => None,
+        }
+    }
+
+    /// Waits for what the application says about the certificate of this subject.
+    pub(super) fn verdict(role: Role, hello: Hello, subject: String) -> Self {
+        Self { role, remembered: None, stage: Stage::Verdict(Box::new(hello), subject, None) }
+    }
+
+    pub(super) fn into_verdict(self) -> Option<(Role, Hello, String, Option<Profile>)> {
+        match self.stage {
+            Stage::Verdict(hello, subject, profile) => Some((self.role, *hello, subject, profile)),
+            _ => None,
+        }
     }
 
     /// The incarnation of the peer that was a member when the link came up.
@@ -151,7 +201,16 @@ impl Session {
                 name: shared.name.clone(),
                 message: Bytes::copy_from_slice(exchange.message()),
             });
-            begun.push(Begun { scheme: shared.scheme, name: shared.name.clone(), exchange });
+            begun.push(Begun {
+                scheme: shared.scheme as u8,
+                name: shared.name.clone(),
+                means: Means::Secret(shared.scheme, Box::new(exchange)),
+            });
+        }
+        if self.config.admission.certifier().is_some() {
+            let (scheme, name) = (CERTIFICATE_SCHEME, String::new());
+            offers.push(ExchangeOffer { scheme, name: name.clone(), message: Bytes::new() });
+            begun.push(Begun { scheme, name, means: Means::Certificate });
         }
         let remembered = self.remembered(peer);
         (Proving { role, remembered, stage: Stage::Hello(begun) }, offers)
@@ -184,7 +243,9 @@ impl Session {
                 None => self.await_voucher(now, id, peer, role, hello),
             };
         };
-        let Begun { scheme, name, exchange } = ours;
+        let Begun { name, means: Means::Secret(scheme, exchange), .. } = ours else {
+            return self.begin_certifying(now, id, peer, role, hello);
+        };
         let Ok(proofs) = exchange.finish(&message, &link.keys) else {
             self.note_wrong_proof(now, peer);
             return self.misbehaved(now, id, "the message of an exchange is none");
@@ -222,7 +283,7 @@ impl Session {
     }
 
     /// The peer may be here: it is told this side's name, and tells its own.
-    fn admit(&mut self, id: LinkId, role: Role, hello: Hello, verified: Verified) {
+    pub(super) fn admit(&mut self, id: LinkId, role: Role, hello: Hello, verified: Verified) {
         let Some(link) = self.links.get_mut(&id) else { return };
         link.verified = Some(verified);
         let stage = Stage::Profile(Box::new(hello));
@@ -239,6 +300,10 @@ impl Session {
             }
             Some(Proving { role, remembered, stage: Stage::Voucher(hello, None) }) => {
                 let stage = Stage::Voucher(hello, Some(profile));
+                link.proving = Some(Proving { role, remembered, stage });
+            }
+            Some(Proving { role, remembered, stage: Stage::Verdict(hello, subject, None) }) => {
+                let stage = Stage::Verdict(hello, subject, Some(profile));
                 link.proving = Some(Proving { role, remembered, stage });
             }
             _ => {}
@@ -370,7 +435,7 @@ impl Session {
 /// the other side's message.
 fn common(role: Role, begun: Vec<Begun>, theirs: &[ExchangeOffer]) -> Option<(Begun, Bytes)> {
     let matches = |ours: &Begun, offer: &ExchangeOffer| {
-        (ours.scheme as u8, &ours.name) == (offer.scheme, &offer.name)
+        (ours.scheme, &ours.name) == (offer.scheme, &offer.name)
     };
     let index = match role {
         Role::Dialler => {

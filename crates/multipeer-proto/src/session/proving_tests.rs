@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     frame::{Accept, Goodbye, Proof},
-    trust::{Admission, LinkKeys, Scheme},
+    trust::{Admission, CertificateError, Certifier, Checked, LinkKeys, Scheme, ShownCertificate},
 };
 
 const LINK: LinkId = LinkId(1);
@@ -379,4 +379,153 @@ fn a_member_stays_verified_while_its_link_is_replaced() {
     pair.alice.handle(pair.now, Input::LinkDown { link: LINK });
     assert_eq!(pair.alice.verified(id(2)), Some(&Verified::Passcode));
     assert_eq!(pair.alice.verified(id(3)), None);
+}
+
+/// A certificate of a name, for those who trust some names. What is signed stands in the signature.
+#[derive(Debug, Clone)]
+struct Paper {
+    name: &'static str,
+    trusted: &'static [&'static str],
+    asks: bool,
+}
+
+impl Certifier for Paper {
+    fn show(&self, message: &[u8]) -> Result<ShownCertificate, CertificateError> {
+        let chain = vec![Bytes::from_static(self.name.as_bytes())];
+        Ok(ShownCertificate { chain, scheme: 7, signature: Bytes::copy_from_slice(message) })
+    }
+
+    fn check(
+        &self,
+        shown: &ShownCertificate,
+        message: &[u8],
+        _unix: u64,
+    ) -> Result<Checked, CertificateError> {
+        let subject = String::from_utf8_lossy(&shown.chain[0]).into_owned();
+        if shown.signature != message {
+            Err(CertificateError::WrongSignature)
+        } else if self.asks {
+            Ok(Checked::AskApplication { subject })
+        } else if self.trusted.contains(&subject.as_str()) {
+            Ok(Checked::Trusted { subject })
+        } else {
+            Err(CertificateError::UnknownIssuer)
+        }
+    }
+}
+
+fn paper(name: &'static str, trusted: &'static [&'static str]) -> Admission {
+    Admission::certificate(Paper { name, trusted, asks: false })
+}
+
+fn certified(subject: &str) -> Verified {
+    Verified::Certificate { subject: subject.to_owned() }
+}
+
+#[test]
+fn certificates_that_each_trusts_admit_both() {
+    let mut pair = Pair::new(paper("alice", &["bob"]), paper("bob", &["alice"]));
+    pair.join();
+    assert_eq!(pair.admitted(), [certified("bob"), certified("alice")].map(Some));
+    assert_eq!(pair.alice.peers().count(), 1);
+}
+
+#[test]
+fn a_certificate_that_one_side_does_not_trust_is_refused_with_words() {
+    for (alice, bob) in [(&["bob"][..], &[][..]), (&[], &["alice"])] {
+        let mut pair = Pair::new(paper("alice", alice), paper("bob", bob));
+        pair.join();
+        assert_eq!(pair.alice.peers().count() + pair.bob.peers().count(), 0);
+        let words = CertificateError::UnknownIssuer.to_string();
+        let refused = (GoodbyeReason::NotAdmitted, words);
+        assert!(pair.closed.iter().flatten().any(|closed| *closed == refused), "{:?}", pair.closed);
+        assert_eq!(pair.bob.wrong_proofs.len(), 0, "there is nothing to guess");
+    }
+}
+
+#[test]
+fn a_certificate_shown_on_another_link_or_sent_back_is_worth_nothing() {
+    // Two links whose exporters differ: somebody in between forwards everything.
+    let mut pair = Pair::new(paper("alice", &["bob"]), paper("bob", &["alice"]));
+    pair.meet_over(LINK, [9, 8]);
+    assert_eq!(pair.admitted(), [None, None]);
+    // Bob, who has no certificate, sends Alice's back.
+    let mut alice = session(1, paper("alice", &["alice", "bob"]));
+    let direction = Direction::Dialled { attempt: 1 };
+    let keys = LinkKeys::new([9; 32], [1; 32]);
+    let up = Input::LinkUp { link: LINK, peer: id(2), direction, remote: None, keys };
+    alice.handle(Timestamp::ZERO, up);
+    let mut hello = None;
+    while let Some(output) = alice.poll() {
+        if let Output::SendFrame { frame: Frame::Hello(own), .. } = output {
+            hello = Some(own);
+        }
+    }
+    let hello = Frame::Hello(crate::frame::Hello { attempt: 0, incarnation: 2, ..hello.unwrap() });
+    alice.handle(Timestamp::ZERO, Input::Frame { link: LINK, frame: hello });
+    let mut reflected = None;
+    while let Some(output) = alice.poll() {
+        if let Output::SendFrame { frame: frame @ Frame::Certificate(_), .. } = output {
+            reflected = Some(frame);
+        }
+    }
+    alice.handle(Timestamp::ZERO, Input::Frame { link: LINK, frame: reflected.unwrap() });
+    let refused = std::iter::from_fn(|| alice.poll()).any(|output| {
+        matches!(output, Output::CloseLink { reason: GoodbyeReason::NotAdmitted, .. })
+    });
+    assert!(refused);
+}
+
+#[test]
+fn the_application_says_whether_it_trusts_a_certificate() {
+    let asking = |name| Admission::certificate(Paper { name, trusted: &[], asks: true });
+    let shown = |events: &[Event]| {
+        events.iter().find_map(|event| match event {
+            Event::CertificateShown { link, subject, .. } => Some((*link, subject.clone())),
+            _ => None,
+        })
+    };
+    for (bob_rejects, alice_rejects) in [(false, false), (true, false), (false, true)] {
+        let mut pair = Pair::new(asking("alice"), asking("bob"));
+        pair.join();
+        let judge = |link, rejects: bool| {
+            let rejected = rejects.then(|| "who is that?".to_owned());
+            Input::Command(Command::JudgeCertificate { link, rejected })
+        };
+        let (link, subject) = shown(&pair.events[1]).unwrap();
+        assert_eq!(subject, "alice");
+        pair.bob.handle(pair.now, judge(link, bob_rejects));
+        pair.run();
+        if let Some((link, subject)) = shown(&pair.events[0]) {
+            assert!(!bob_rejects, "whom Bob does not trust sees no certificate of his");
+            assert_eq!(subject, "bob");
+            pair.alice.handle(pair.now, judge(link, alice_rejects));
+            pair.run();
+        }
+        let expected = usize::from(!bob_rejects && !alice_rejects);
+        assert_eq!([&pair.alice, &pair.bob].map(|s| s.peers().count()), [expected; 2]);
+    }
+}
+
+#[test]
+fn a_certificate_that_nobody_judges_is_refused_in_the_end() {
+    let asking = Admission::certificate(Paper { name: "bob", trusted: &[], asks: true });
+    let mut pair = Pair::new(paper("alice", &["bob"]), asking);
+    pair.join();
+    pair.now = pair.now + crate::limits::CERTIFICATE_TIMEOUT;
+    pair.bob.handle(pair.now, Input::Tick);
+    pair.run();
+    let words = CertificateError::NoVerdict.to_string();
+    assert_eq!(pair.closed[1].last(), Some(&(GoodbyeReason::NotAdmitted, words)));
+}
+
+#[test]
+fn who_has_a_certificate_and_the_passcode_uses_the_passcode() {
+    let both = |name, trusted| code("481-516").or(paper(name, trusted));
+    let mut pair = Pair::new(both("alice", &[]), both("bob", &[]));
+    pair.join();
+    assert_eq!(pair.admitted(), [Some(Verified::Passcode), Some(Verified::Passcode)]);
+    let mut pair = Pair::new(both("alice", &["bob"]), paper("bob", &["alice"]));
+    pair.join();
+    assert_eq!(pair.admitted(), [certified("bob"), certified("alice")].map(Some));
 }

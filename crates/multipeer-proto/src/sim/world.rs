@@ -415,6 +415,7 @@ impl World {
             | Event::InvitationFailed { .. }
             | Event::ProofsRefused { .. }
             | Event::RemovalRefused { .. }
+            | Event::CertificateShown { .. }
             | Event::InvitationWithdrawn { .. } => {}
         }
         Ok(())

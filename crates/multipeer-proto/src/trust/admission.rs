@@ -1,8 +1,8 @@
 //! What a session demands of those who join.
 
-use std::{collections::BTreeSet, fmt};
+use std::{collections::BTreeSet, fmt, sync::Arc};
 
-use super::secret::Secret;
+use super::{certificate::Certifier, secret::Secret};
 use crate::{
     id::PeerId,
     limits::{
@@ -20,6 +20,9 @@ pub enum Scheme {
     PresharedKey = 1,
 }
 
+/// What stands in a hello where a [`Scheme`] would, to say that its sender has a certificate.
+pub(crate) const CERTIFICATE_SCHEME: u8 = 2;
+
 /// How a peer has shown that it may be here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -32,6 +35,11 @@ pub enum Verified {
     PresharedKey {
         /// The key's name.
         name: String,
+    },
+    /// It has a certificate, and its key.
+    Certificate {
+        /// Whose it is: its first DNS name.
+        subject: String,
     },
     /// Its id is on the list.
     Allowlist,
@@ -49,6 +57,7 @@ impl Verified {
             Self::Open => "open",
             Self::Passcode => "passcode",
             Self::PresharedKey { .. } => "preshared_key",
+            Self::Certificate { .. } => "certificate",
             Self::Allowlist => "allowlist",
             Self::Voucher { .. } => "voucher",
         }
@@ -68,6 +77,7 @@ impl fmt::Display for Verified {
             Self::Open => f.write_str("not verified"),
             Self::Passcode => f.write_str("verified by passcode"),
             Self::PresharedKey { name } => write!(f, "verified by the key {name:?}"),
+            Self::Certificate { subject } => write!(f, "verified by the certificate of {subject}"),
             Self::Allowlist => f.write_str("verified by its id"),
             Self::Voucher { by } => write!(f, "vouched for by {}", by.short()),
         }
@@ -92,6 +102,7 @@ impl fmt::Display for Verified {
 pub struct Admission {
     open: bool,
     secrets: Vec<SharedSecret>,
+    certifiers: Vec<Arc<dyn Certifier>>,
     allowed: BTreeSet<PeerId>,
     vouchers: bool,
 }
@@ -135,6 +146,9 @@ pub enum AdmissionError {
         /// The name; empty for passcodes.
         name: String,
     },
+    /// There are two certificates to show.
+    #[error("a session shows one certificate; give it all roots that it is to trust")]
+    TwoCertificates,
     /// There are too many secrets.
     #[error("a session takes at most {MAX_SECRETS} passcodes and keys")]
     TooMany,
@@ -148,7 +162,13 @@ impl Default for Admission {
 
 impl Admission {
     fn nobody() -> Self {
-        Self { open: false, secrets: Vec::new(), allowed: BTreeSet::new(), vouchers: true }
+        Self {
+            open: false,
+            secrets: Vec::new(),
+            certifiers: Vec::new(),
+            allowed: BTreeSet::new(),
+            vouchers: true,
+        }
     }
 
     /// Everyone, without any proof.
@@ -169,6 +189,11 @@ impl Admission {
         Self::with_secret(Scheme::PresharedKey, name.into(), Secret::new(key))
     }
 
+    /// Those whose certificate is trusted. Each side shows its own to the other.
+    pub fn certificate(certifier: impl Certifier + 'static) -> Self {
+        Self { certifiers: vec![Arc::new(certifier)], ..Self::nobody() }
+    }
+
     /// Those with these ids.
     pub fn allowlist(ids: impl IntoIterator<Item = PeerId>) -> Self {
         Self { allowed: ids.into_iter().collect(), ..Self::nobody() }
@@ -183,6 +208,7 @@ impl Admission {
     pub fn or(mut self, other: Self) -> Self {
         self.open |= other.open;
         self.secrets.extend(other.secrets);
+        self.certifiers.extend(other.certifiers);
         self.allowed.extend(other.allowed);
         self.vouchers &= other.vouchers;
         self
@@ -203,6 +229,9 @@ impl Admission {
     pub fn check(&self) -> Result<(), AdmissionError> {
         if self.secrets.len() > MAX_SECRETS {
             return Err(AdmissionError::TooMany);
+        }
+        if self.certifiers.len() > 1 {
+            return Err(AdmissionError::TwoCertificates);
         }
         let mut seen = BTreeSet::new();
         for SharedSecret { scheme, name, secret } in &self.secrets {
@@ -230,6 +259,10 @@ impl Admission {
         &self.secrets
     }
 
+    pub(crate) fn certifier(&self) -> Option<&dyn Certifier> {
+        self.certifiers.first().map(|certifier| &**certifier)
+    }
+
     /// Whether a peer is taken that shares no secret.
     pub(crate) fn takes(&self, peer: PeerId) -> Option<Verified> {
         if self.allowed.contains(&peer) {
@@ -244,8 +277,9 @@ impl Admission {
             Scheme::Passcode => "its passcode".to_owned(),
             Scheme::PresharedKey => format!("the key {:?}", shared.name),
         });
+        let certificate = self.certifier().map(|_| "a certificate that it trusts".to_owned());
         let listed = (!self.allowed.is_empty()).then(|| "an id on its list".to_owned());
-        let demands: Vec<String> = secrets.chain(listed).collect();
+        let demands: Vec<String> = secrets.chain(certificate).chain(listed).collect();
         if demands.is_empty() {
             return "it takes nobody".to_owned();
         }

@@ -53,6 +53,17 @@ pub enum Role {
     Acceptor,
 }
 
+impl Role {
+    /// The other end's.
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Dialler => Self::Acceptor,
+            Self::Acceptor => Self::Dialler,
+        }
+    }
+}
+
 /// One side's half of an exchange: its message is sent, the other's is waited for.
 pub struct Exchange {
     role: Role,
@@ -137,11 +148,8 @@ impl Exchange {
             }
             Ok(mac)
         };
-        let other = match role {
-            Role::Dialler => Role::Acceptor,
-            Role::Acceptor => Role::Dialler,
-        };
-        Ok(Proofs { ours: proof(role)?.finalize().into_bytes().into(), theirs: proof(other)? })
+        let ours = proof(role)?.finalize().into_bytes().into();
+        Ok(Proofs { ours, theirs: proof(role.other())? })
     }
 }
 

@@ -16,7 +16,7 @@ use super::{
     link::LinkInput,
     reader::ReadContext,
 };
-use crate::{event::Event, invitation::Invitation, peer::Peer};
+use crate::{certificate::PeerCertificate, event::Event, invitation::Invitation, peer::Peer};
 
 /// Time for one attempt to dial.
 const DIAL_TIMEOUT: Duration = multipeer_proto::limits::DIAL_TIMEOUT;
@@ -127,6 +127,11 @@ impl Driver {
             ProtoEvent::ProofsRefused { peer } => {
                 let replaced_by = self.replace_passcode();
                 Event::ProofsRefused { peer: self.peer(peer), replaced_by }
+            }
+            ProtoEvent::CertificateShown { peer, link, subject, chain } => {
+                let requests = self.requests_sender.upgrade()?;
+                let shown = PeerCertificate::new(self.peer(peer), subject, chain, link, requests);
+                Event::CertificateShown(shown)
             }
             ProtoEvent::RemovalRefused { by, subject } => {
                 Event::RemovalRefused { by: self.peer(by), subject: self.peer(subject) }

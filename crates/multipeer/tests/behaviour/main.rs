@@ -7,6 +7,7 @@
 mod common;
 
 mod admission;
+mod certificates;
 mod invitations;
 mod looking;
 mod membership;

@@ -1,0 +1,137 @@
+//! Admission by certificate: the dialler shows its own, the acceptor checks it and shows its own.
+
+use super::{Event, InviteError, Session, proving::Proving};
+use crate::{
+    frame::{self, Frame, GoodbyeReason, Hello},
+    id::{LinkId, PeerId},
+    limits::CERTIFICATE_TIMEOUT,
+    time::Timestamp,
+    trust::{CertificateError, Checked, Role, Verified, certificate_message},
+};
+
+impl Session {
+    /// Both sides have certificates, and nothing that either would rather use.
+    pub(super) fn begin_certifying(
+        &mut self,
+        now: Timestamp,
+        id: LinkId,
+        peer: PeerId,
+        role: Role,
+        hello: Hello,
+    ) {
+        if role == Role::Dialler
+            && let Err(error) = self.show_certificate(id, peer, role)
+        {
+            return self.refuse_certificate(now, id, error);
+        }
+        if let Some(link) = self.links.get_mut(&id) {
+            if role == Role::Dialler {
+                // The other side may have to ask its user.
+                link.deadline = now + CERTIFICATE_TIMEOUT;
+            }
+            link.proving = Some(Proving::certificate(role, hello));
+        }
+    }
+
+    pub(super) fn handle_certificate(
+        &mut self,
+        now: Timestamp,
+        id: LinkId,
+        certificate: frame::Certificate,
+    ) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        let peer = link.peer;
+        let Some((role, hello)) = link.proving.take().and_then(Proving::into_certificate) else {
+            return;
+        };
+        let shown = certificate.into();
+        let message = self.message_of(role.other(), role, peer, id);
+        let checked = match self.config.admission.certifier() {
+            Some(certifier) => certifier.check(&shown, &message, self.unix(now)),
+            // What is asked for was changed meanwhile.
+            None => Err(CertificateError::Rejected { text: "not asked for any more".to_owned() }),
+        };
+        match checked {
+            Ok(Checked::Trusted { subject }) => self.trust(now, id, role, hello, subject),
+            Ok(Checked::AskApplication { subject }) => {
+                if let Some(link) = self.links.get_mut(&id) {
+                    link.deadline = now + CERTIFICATE_TIMEOUT;
+                    link.proving = Some(Proving::verdict(role, hello, subject.clone()));
+                }
+                let chain = shown.chain;
+                self.event(Event::CertificateShown { peer, link: id, subject, chain });
+            }
+            Err(error) => self.refuse_certificate(now, id, error),
+        }
+    }
+
+    /// The application has looked at a certificate.
+    pub(super) fn judge_certificate(
+        &mut self,
+        now: Timestamp,
+        id: LinkId,
+        rejected: Option<String>,
+    ) {
+        if !self.links.get(&id).is_some_and(super::links::Link::awaits_verdict) {
+            return;
+        }
+        if let Some(text) = rejected {
+            return self.refuse_certificate(now, id, CertificateError::Rejected { text });
+        }
+        let proving = self.links.get_mut(&id).and_then(|link| link.proving.take());
+        let Some((role, hello, subject, profile)) = proving.and_then(Proving::into_verdict) else {
+            return;
+        };
+        self.trust(now, id, role, hello, subject);
+        if let Some(profile) = profile {
+            self.handle_profile(now, id, profile);
+        }
+    }
+
+    fn trust(&mut self, now: Timestamp, id: LinkId, role: Role, hello: Hello, subject: String) {
+        let Some(peer) = self.links.get(&id).map(|link| link.peer) else { return };
+        if role == Role::Acceptor
+            && let Err(error) = self.show_certificate(id, peer, role)
+        {
+            return self.refuse_certificate(now, id, error);
+        }
+        self.admit(id, role, hello, Verified::Certificate { subject });
+    }
+
+    fn show_certificate(
+        &mut self,
+        id: LinkId,
+        peer: PeerId,
+        role: Role,
+    ) -> Result<(), CertificateError> {
+        let message = self.message_of(role, role, peer, id);
+        if let Some(certifier) = self.config.admission.certifier() {
+            let certificate = certifier.show(&message)?;
+            self.send(id, Frame::Certificate(certificate.into()));
+        }
+        Ok(())
+    }
+
+    /// What the end of the link with the role `of` signs, where this end has the role `own`.
+    fn message_of(&self, of: Role, own: Role, peer: PeerId, id: LinkId) -> Vec<u8> {
+        let (dialler, acceptor) = match own {
+            Role::Dialler => (self.config.id, peer),
+            Role::Acceptor => (peer, self.config.id),
+        };
+        let message =
+            |link: &super::links::Link| certificate_message(of, dialler, acceptor, &link.keys);
+        self.links.get(&id).map(message).unwrap_or_default()
+    }
+
+    pub(super) fn refuse_certificate(
+        &mut self,
+        now: Timestamp,
+        id: LinkId,
+        error: CertificateError,
+    ) {
+        let Some(peer) = self.links.get(&id).map(|link| link.peer) else { return };
+        self.statistics.refused_links += 1;
+        self.close_link(id, GoodbyeReason::NotAdmitted, error.to_string());
+        self.fail_invitations(now, peer, &InviteError::Certificate { error });
+    }
+}
