@@ -147,6 +147,14 @@ pub struct Entry {
     pub target: Option<String>,
 }
 
+impl Entry {
+    /// What the entry counts for towards [`MAX_LISTING_BYTES`](crate::limits::MAX_LISTING_BYTES).
+    pub fn listing_bytes(&self) -> usize {
+        let names: usize = self.path.components().iter().map(String::len).sum();
+        64 + names + self.target.as_ref().map_or(0, String::len)
+    }
+}
+
 /// Some of the entries.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]

@@ -11,7 +11,7 @@ use super::{
     hash::{BlockHash, TreeHash},
     path::{EntryPath, LinkTarget},
 };
-use crate::limits::{DEFAULT_MAX_ENTRIES, MAX_HASHES_PER_FRAME};
+use crate::limits::{DEFAULT_MAX_ENTRIES, MAX_HASHES_PER_FRAME, MAX_LISTING_BYTES};
 
 /// Bytes after which the sender is told how far the receiver is.
 const REPORT_EVERY_BYTES: u64 = 1024 * 1024;
@@ -81,6 +81,8 @@ pub struct Receiving {
     entries: Vec<Entry>,
     paths: BTreeSet<EntryPath>,
     folders: BTreeSet<EntryPath>,
+    /// What the names of all entries come to.
+    listing_bytes: usize,
     listed_bytes: u64,
     /// What is on the disk from before, by entry.
     existing: BTreeMap<usize, Vec<BlockHash>>,
@@ -113,6 +115,7 @@ impl Receiving {
             entries: Vec::new(),
             paths: BTreeSet::new(),
             folders: BTreeSet::new(),
+            listing_bytes: 0,
             listed_bytes: 0,
             existing: BTreeMap::new(),
             entry: 0,
@@ -264,6 +267,10 @@ impl Receiving {
         if self.entries.len() as u64 >= self.offer.entries {
             return Err(not_as_offered("the number of entries"));
         }
+        self.listing_bytes += entry.listing_bytes();
+        if self.listing_bytes > MAX_LISTING_BYTES {
+            return Err(TransferFailure::new(FailureReason::Name, TOO_LONG));
+        }
         let alone = self.offer.kind != super::ResourceKind::Folder;
         let in_place = match entry.path.split_last() {
             None => alone && entry.kind == EntryKind::File,
@@ -382,6 +389,8 @@ impl Receiving {
 fn broken() -> TransferFailure {
     TransferFailure::new(FailureReason::Protocol, "a frame out of turn")
 }
+
+const TOO_LONG: &str = "all names together have more than 32 MiB";
 
 fn not_as_offered(what: &str) -> TransferFailure {
     TransferFailure::new(FailureReason::NotAsOffered, what)

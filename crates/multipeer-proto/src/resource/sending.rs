@@ -239,8 +239,7 @@ impl Sending {
             && entries.len() < MAX_ENTRIES_PER_FRAME
             && bytes < ENTRIES_FRAME_BYTES
         {
-            let target = entry.target.as_ref().map_or(0, String::len);
-            bytes += 64 + target + entry.path.components().iter().map(String::len).sum::<usize>();
+            bytes += entry.listing_bytes();
             entries.push(entry.clone());
             next += 1;
         }

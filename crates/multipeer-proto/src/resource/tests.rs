@@ -401,6 +401,18 @@ fn an_offer_over_the_limits_is_refused() {
 }
 
 #[test]
+fn names_that_come_to_too_much_are_an_error() {
+    let long = "n".repeat(250);
+    let entries = |count: usize| -> Vec<Entry> {
+        let files = (0..count).map(|n| file(&format!("{long}/{n:06}{}", &long[6..]), Some(0)));
+        std::iter::once(folder(&long)).chain(files).collect()
+    };
+    let list = |count: usize| listed(offer(count as u64 + 1, 0), entries(count));
+    assert_eq!(list(50_000), Ok(()));
+    assert_eq!(list(70_000).unwrap_err().reason, FailureReason::Name);
+}
+
+#[test]
 fn more_or_fewer_entries_or_bytes_than_were_offered_are_an_error() {
     let reason = |result: Result<(), TransferFailure>| result.unwrap_err().reason;
     let files = || vec![file("a", Some(5)), file("b", Some(6))];

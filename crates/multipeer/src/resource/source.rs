@@ -124,6 +124,9 @@ pub(crate) fn list(path: &Path) -> Result<Listing, TransferError> {
     }
     let mut entries = Vec::new();
     list_folder(path, &mut Vec::new(), &mut entries)?;
+    if entries.iter().map(Entry::listing_bytes).sum::<usize>() > limits::MAX_LISTING_BYTES {
+        return Err(error(path.display(), "all names in it together have more than 32 MiB"));
+    }
     let size = entries.iter().filter_map(|entry| entry.size).sum();
     Ok(Listing { kind: ResourceKind::Folder, name, size: Some(size), entries })
 }
