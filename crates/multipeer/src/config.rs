@@ -21,7 +21,7 @@ use crate::{
         driver::{Driver, Parts},
         endpoint,
     },
-    passcode::Passcode,
+    passcode::{Passcode, PasscodeForm},
     resource::{AutoAccept, Settings},
     session::Session,
 };
@@ -37,7 +37,7 @@ pub struct SessionBuilder {
     joining: Joining,
     admission: Option<Admission>,
     inviting: Inviting,
-    generated_passcode: bool,
+    generated_passcode: Option<PasscodeForm>,
     max_peers: usize,
     max_message_size: usize,
     reconnect_window: Duration,
@@ -58,7 +58,7 @@ impl SessionBuilder {
             joining: Joining::default(),
             admission: None,
             inviting: Inviting::default(),
-            generated_passcode: false,
+            generated_passcode: None,
             max_peers: limits::DEFAULT_MAX_PEERS,
             max_message_size: limits::DEFAULT_MAX_MESSAGE_BYTES,
             reconnect_window: limits::DEFAULT_RECONNECT_WINDOW,
@@ -114,8 +114,13 @@ impl SessionBuilder {
     /// Takes those, too, who know a passcode of six digits that is made at the start.
     /// [`Session::passcode`] tells it. When a peer has tried three wrong ones it is replaced, and
     /// [`Event::ProofsRefused`](crate::Event::ProofsRefused) tells the new one.
-    pub fn generated_passcode(mut self) -> Self {
-        self.generated_passcode = true;
+    pub fn generated_passcode(self) -> Self {
+        self.generated_passcode_of(PasscodeForm::default())
+    }
+
+    /// As [`generated_passcode`](Self::generated_passcode), with more digits, or words.
+    pub fn generated_passcode_of(mut self, form: PasscodeForm) -> Self {
+        self.generated_passcode = Some(form);
         self
     }
 
@@ -210,7 +215,7 @@ impl SessionBuilder {
         let service = ServiceType::new(&self.service)?;
         let name = DisplayName::new(&self.name)?;
         let info = DiscoveryInfo::new(self.info)?;
-        let passcode = self.generated_passcode.then(Passcode::generate);
+        let passcode = self.generated_passcode.map(Passcode::generate);
         let gate = Gate { given: self.admission, passcode };
         let admission = gate.admission();
         admission.check()?;
@@ -268,6 +273,9 @@ impl SessionBuilder {
         let day = Duration::from_secs(24 * 60 * 60);
         let out_of_range =
             |setting, rule, value| Err(StartError::OutOfRange { setting, rule, value });
+        if let Some((rule, count)) = self.generated_passcode.and_then(PasscodeForm::problem) {
+            return out_of_range("a generated passcode", rule, count.to_string());
+        }
         if !(1..=1024).contains(&self.max_peers) {
             return out_of_range("max_peers", "1 to 1024", self.max_peers.to_string());
         }

@@ -39,8 +39,7 @@ impl Driver {
     /// Makes another passcode, if the present one was made here. The session learns of it before it
     /// listens to anyone again.
     pub(super) fn replace_passcode(&mut self) -> Option<Passcode> {
-        self.gate.passcode.as_ref()?;
-        let passcode = Passcode::generate();
+        let passcode = self.gate.passcode.as_ref()?.another();
         self.gate.passcode = Some(passcode.clone());
         self.session
             .handle(self.now(), Input::Command(Command::SetAdmission(self.gate.admission())));

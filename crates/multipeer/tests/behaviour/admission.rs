@@ -1,8 +1,13 @@
 //! Who may join, in the public API.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
 
-use multipeer::{Admission, Event, GoodbyeReason, Identity, InviteError, StartError, Verified};
+use multipeer::{
+    Admission, Event, GoodbyeReason, Identity, InviteError, PasscodeForm, StartError, Verified,
+};
 
 use crate::common::{Host, Place};
 
@@ -234,5 +239,70 @@ async fn a_passcode_adds_a_few_milliseconds() {
     // Without optimisation the curve's arithmetic takes a hundred times as long.
     if !cfg!(debug_assertions) {
         assert!(closed < open + Duration::from_millis(10), "{closed:?} and {open:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_passcode_of_words_lets_in_however_it_is_written() {
+    let place = Place::default();
+    let words = |count| place.builder("Alice").generated_passcode_of(PasscodeForm::Words(count));
+    let mut alice = Host::start(words(3)).await;
+    let code = alice.session.passcode().unwrap().to_text();
+    assert_eq!(code.split('-').count(), 3);
+    let said = code.replace('-', " ").to_uppercase();
+    let mut bob = start(&place, "Bob", Admission::passcode(said)).await;
+    connect(&mut alice, &mut bob).await;
+    let error = words(1).start().await.unwrap_err();
+    assert_eq!(error.to_string(), "a generated passcode must be 2 to 8 words, and is 1");
+}
+
+/// What is logged, all of it, in memory.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn no_secret_is_in_the_log_whatever_is_logged() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(move || writer.clone())
+        .finish();
+    // Everything runs on this thread, so everything that it logs is seen.
+    let guard = tracing::subscriber::set_default(subscriber);
+    let place = Place::default();
+    let code = "rabbit-hole-481516";
+    let key = *b"a fleet key of enough bytes";
+    let identity = Identity::generate();
+    let demand = || Admission::passcode(code).or(Admission::preshared_key("fleet", key));
+    let alice = place.builder("Alice").identity(identity.clone()).admission(demand());
+    let mut alice = Host::start(alice).await;
+    let mut bob = start(&place, "Bob", demand()).await;
+    connect(&mut alice, &mut bob).await;
+    alice.session.set_admission(demand()).unwrap();
+    alice.session.send(bob.id(), "nobody else is to read this").await.unwrap();
+    bob.message().await;
+    alice.session.leave().await;
+    drop(guard);
+    let log = log.0.lock().unwrap();
+    let has = |bytes: &[u8]| log.windows(bytes.len()).any(|window| window == bytes);
+    assert!(has(b"Proof(..)"), "the log does not tell what the session did");
+    let in_numbers =
+        |bytes: &[u8]| format!("{:?}", &bytes[..8]).trim_matches(['[', ']']).to_owned();
+    let secret = identity.export();
+    for secret in [code.replace('-', "").as_bytes(), &key, secret.expose()] {
+        assert!(!has(secret), "a secret is in the log");
+        assert!(!has(in_numbers(secret).as_bytes()), "a secret is in the log, in numbers");
     }
 }

@@ -1,0 +1,31 @@
+//! Words for passcodes: short, known to many, and not easily taken for one another.
+
+/// Each stands for one byte.
+pub(super) const WORDS: [&str; 256] = [
+    "acorn", "album", "alley", "amber", "anchor", "apple", "apron", "arrow", "atlas", "aunt",
+    "autumn", "badge", "bagel", "baker", "ballet", "bamboo", "banjo", "barn", "basket", "bay",
+    "beach", "bear", "beaver", "bell", "bench", "berry", "birch", "biscuit", "blanket", "boat",
+    "bonfire", "book", "bottle", "bowl", "branch", "bread", "brick", "bridge", "broom", "brush",
+    "bubble", "bucket", "buffalo", "butter", "button", "cabin", "cactus", "cake", "camel",
+    "candle", "canoe", "canyon", "carpet", "carrot", "castle", "cat", "cedar", "cello", "chain",
+    "chalk", "cheese", "cherry", "chess", "chimney", "circus", "clay", "clock", "cloud", "clover",
+    "cobra", "coin", "comet", "compass", "copper", "coral", "cotton", "cousin", "cradle", "crane",
+    "crayon", "cricket", "crown", "cube", "daisy", "dance", "deer", "desert", "diamond", "dolphin",
+    "donkey", "door", "dragon", "drum", "duck", "eagle", "earth", "echo", "elbow", "ember",
+    "engine", "falcon", "farmer", "feather", "fence", "fern", "ferry", "fiddle", "field", "finger",
+    "flag", "flame", "flute", "forest", "fossil", "fountain", "fox", "frog", "garden", "garlic",
+    "gate", "ginger", "giraffe", "glacier", "glove", "gold", "goose", "grape", "grass", "guitar",
+    "hammer", "harbor", "harp", "hawk", "hazel", "hedge", "helmet", "heron", "hill", "honey",
+    "horn", "horse", "igloo", "island", "ivory", "ivy", "jacket", "jaguar", "jelly", "jewel",
+    "jungle", "kettle", "kite", "kitten", "ladder", "lagoon", "lamp", "lantern", "lemon", "lily",
+    "lion", "lizard", "lobster", "magnet", "maple", "marble", "meadow", "melon", "mirror",
+    "mitten", "monkey", "moon", "moss", "mountain", "mouse", "muffin", "needle", "nest", "noodle",
+    "ocean", "olive", "onion", "orange", "orchard", "otter", "owl", "oyster", "paddle", "panda",
+    "paper", "parrot", "peach", "pebble", "pencil", "pepper", "piano", "pigeon", "pillow", "pine",
+    "pirate", "planet", "plum", "pocket", "pond", "pony", "potato", "pumpkin", "puppy", "puzzle",
+    "quilt", "rabbit", "radio", "raven", "ribbon", "river", "robin", "rocket", "rose", "saddle",
+    "salmon", "scarf", "seal", "shadow", "shell", "ship", "silver", "snow", "spider", "spoon",
+    "squirrel", "star", "stone", "storm", "sugar", "swan", "table", "teapot", "tiger", "tomato",
+    "tower", "train", "tulip", "turtle", "umbrella", "valley", "velvet", "violin", "wagon",
+    "walnut", "whale", "willow", "window", "winter", "wizard", "wolf", "yarn", "zebra",
+];
