@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
-use multipeer::{Identity, Inviting, Joining, Session, SessionBuilder};
+use multipeer::{Identity, Joining, Session, SessionBuilder};
 
 use crate::{failure::Failure, output, trust::Trust};
 
@@ -78,10 +78,6 @@ pub(crate) struct Common {
     /// Invite nobody by itself and ask about every invitation (in `chat`: /invite, /accept, /decline)
     #[arg(long, global = true)]
     pub(crate) ask: bool,
-
-    /// Be the host: nobody else in the session invites or removes
-    #[arg(long, global = true)]
-    pub(crate) host: bool,
 
     /// Seconds that a peer whose link died has to come back
     #[arg(long, global = true, value_name = "SECONDS", default_value_t = 30)]
@@ -251,9 +247,6 @@ impl Common {
         builder = self.trust.apply(builder, self.identity.as_deref())?;
         if self.ask {
             builder = builder.joining(Joining::Ask);
-        }
-        if self.host {
-            builder = builder.inviting(Inviting::HostAlone);
         }
         if let Some(port) = self.port {
             builder = builder.port(port);

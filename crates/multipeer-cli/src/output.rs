@@ -63,6 +63,8 @@ impl JsonEvents {
             let verified = session.verified(peer);
             object.insert("verified".to_owned(), json!(verified.as_ref().map(Verified::as_str)));
             object.insert("comparison".to_owned(), json!(session.comparison(peer)));
+            let lasting = session.lasting_id(peer).map(|id| id.to_string());
+            object.insert("lasting_id".to_owned(), json!(lasting));
         }
         self.print_object(object);
     }

@@ -7,7 +7,9 @@ use std::{
 };
 
 use clap::Args;
-use multipeer::{Admission, Certificate, PairedDevices, PasscodeForm, PeerId, SessionBuilder};
+use multipeer::{
+    Admission, Announce, Certificate, Inviting, PairedDevices, PasscodeForm, PeerId, SessionBuilder,
+};
 
 use crate::failure::Failure;
 
@@ -75,6 +77,14 @@ pub(crate) struct Trust {
     /// Take the devices that this one is paired with (`multipeer id paired`); needs --identity
     #[arg(long, global = true, requires = "identity")]
     paired: bool,
+
+    /// Announce neither name nor a lasting id: those who are let in are told
+    #[arg(long, global = true)]
+    private: bool,
+
+    /// Be the host: nobody else in the session invites or removes
+    #[arg(long, global = true)]
+    host: bool,
 }
 
 impl Trust {
@@ -84,6 +94,12 @@ impl Trust {
         mut builder: SessionBuilder,
         identity: Option<&Path>,
     ) -> Result<SessionBuilder, Failure> {
+        if self.private {
+            builder = builder.announce(Announce::Private);
+        }
+        if self.host {
+            builder = builder.inviting(Inviting::HostAlone);
+        }
         let mut demands = Vec::new();
         if let Some(count) = self.passcode_words {
             builder = builder.generated_passcode_of(PasscodeForm::Words(count));

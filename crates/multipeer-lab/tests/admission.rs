@@ -8,7 +8,7 @@ mod common;
 use std::fs;
 
 use common::{PATIENCE, multipeer, transfers::Folder, wait};
-use multipeer_lab::{Host, Program, run_in_lab};
+use multipeer_lab::{Host, Lab, Program, run_in_lab};
 
 fn chat(host: &Host, name: &str, trust: &[&str]) -> Program {
     let arguments = [&["chat", "--json", "--name", name][..], trust].concat();
@@ -207,42 +207,77 @@ with open(sys.argv[1], "wb") as out:
 print('{"event": "captured"}', flush=True)
 "#;
 
+/// What was on the wire while two hosts met in a chat with these words on the command line, and each of
+/// the secrets that they have.
+fn capture(lab: &mut Lab, folder: &Folder, words: &[&str]) -> (Vec<u8>, Vec<String>) {
+    let network = lab.network().unwrap();
+    let (a, b) = (lab.host_on(network).unwrap(), lab.host_on(network).unwrap());
+    let (code, key) = (folder.path("passcode"), folder.path("fleet.key"));
+    let secrets = ["rabbit-hole-481516", "a fleet key of enough bytes"];
+    fs::write(&code, secrets[0]).unwrap();
+    fs::write(&key, secrets[1]).unwrap();
+    let packets = folder.path("packets");
+    let mut capture = b.spawn("python3", &["-c", CAPTURE, &packets, "6"]).unwrap();
+    capture
+        .wait_json("the capture", PATIENCE, |value| (value["event"] == "capturing").then_some(()));
+    let trust = ["--passcode-file", &code, "--psk-file", &key];
+    let trust = [&trust[..], words].concat();
+    let mut alice = chat(&a, "Alice in Chains", &trust);
+    let mut bob = chat(&b, "Bob Dylan", &trust);
+    wait(&mut bob, "connected", "Alice in Chains");
+    wait(&mut alice, "connected", "Bob Dylan");
+    let message = "nobody else is to read this line";
+    bob.type_line(message);
+    wait(&mut alice, "message", "Bob Dylan");
+    capture.wait_json("the end of the capture", PATIENCE, |value| {
+        (value["event"] == "captured").then_some(())
+    });
+    let plain = secrets[0].replace('-', "");
+    let secrets = [message, secrets[0], &plain, secrets[1]].map(str::to_owned);
+    (fs::read(&packets).unwrap(), secrets.to_vec())
+}
+
+fn has(packets: &[u8], text: &str) -> bool {
+    packets.windows(text.len()).any(|window| window == text.as_bytes())
+}
+
 #[test]
 fn a_capture_has_neither_passcode_nor_key_nor_message() {
     if !common::available(&["python3"]) {
         return;
     }
     run_in_lab("a_capture_has_neither_passcode_nor_key_nor_message", |mut lab| {
-        let folder = Folder::new("capture");
-        let network = lab.network().unwrap();
-        let (a, b) = (lab.host_on(network).unwrap(), lab.host_on(network).unwrap());
-        let (code, key) = (folder.path("passcode"), folder.path("fleet.key"));
-        let secrets = ["rabbit-hole-481516", "a fleet key of enough bytes"];
-        fs::write(&code, secrets[0]).unwrap();
-        fs::write(&key, secrets[1]).unwrap();
-        let packets = folder.path("packets");
-        let mut capture = b.spawn("python3", &["-c", CAPTURE, &packets, "6"]).unwrap();
-        capture.wait_json("the capture", PATIENCE, |value| {
-            (value["event"] == "capturing").then_some(())
-        });
-        let trust = ["--passcode-file", &code, "--psk-file", &key];
-        let mut alice = chat(&a, "Alice", &trust);
-        let mut bob = chat(&b, "Bob", &trust);
-        wait(&mut bob, "connected", "Alice");
-        wait(&mut alice, "connected", "Bob");
-        let message = "nobody else is to read this line";
-        bob.type_line(message);
-        wait(&mut alice, "message", "Bob");
-        capture.wait_json("the end of the capture", PATIENCE, |value| {
-            (value["event"] == "captured").then_some(())
-        });
-        let seen = fs::read(&packets).unwrap();
-        let has = |text: &str| seen.windows(text.len()).any(|window| window == text.as_bytes());
+        let (packets, secrets) = capture(&mut lab, &Folder::new("capture"), &[]);
         // That it would be seen: the announcement is public.
-        assert!(has("_multipeer") && has("Alice"), "{} bytes", seen.len());
-        let plain = secrets[0].replace('-', "");
-        for secret in [message, secrets[0], &plain, secrets[1]] {
-            assert!(!has(secret), "{secret:?} can be read on the network");
+        assert!(has(&packets, "_multipeer") && has(&packets, "Alice in Chains"));
+        for secret in secrets {
+            assert!(!has(&packets, &secret), "{secret:?} can be read on the network");
+        }
+    });
+}
+
+#[test]
+fn a_capture_of_private_announcements_has_no_name_and_no_lasting_id() {
+    if !common::available(&["python3"]) {
+        return;
+    }
+    run_in_lab("a_capture_of_private_announcements_has_no_name_and_no_lasting_id", |mut lab| {
+        let folder = Folder::new("private-capture");
+        let identity = folder.path("identity");
+        let host = lab.network().and_then(|network| lab.host_on(network)).unwrap();
+        let made = host.run(&multipeer(), &["id", "--identity", &identity]).unwrap();
+        let lasting = String::from_utf8(made.stdout).unwrap().trim().to_owned();
+        let words = ["--private", "--identity", &identity];
+        let (packets, mut secrets) = capture(&mut lab, &folder, &words);
+        assert!(has(&packets, "_multipeer"), "{} bytes", packets.len());
+        let raw: Vec<u8> = (0..32)
+            .map(|at| u8::from_str_radix(&lasting[2 * at..2 * at + 2], 16).unwrap())
+            .collect();
+        assert!(!packets.windows(32).any(|window| window == raw), "the lasting id is on the wire");
+        // Its first ten digits would stand in the name of a service.
+        secrets.extend(["Alice in Chains", "Bob Dylan", &lasting[..10]].map(str::to_owned));
+        for secret in secrets {
+            assert!(!has(&packets, &secret), "{secret:?} can be read on the network");
         }
     });
 }

@@ -17,8 +17,8 @@ const SUFFIX_CHARS: usize = 10;
 pub struct Announcement {
     /// The peer's id: what it is known by.
     pub peer: PeerId,
-    /// Its name.
-    pub name: DisplayName,
+    /// Its name, unless it keeps that to itself.
+    pub name: Option<DisplayName>,
     /// What else it says.
     pub info: DiscoveryInfo,
 }
@@ -48,9 +48,9 @@ impl Announcement {
     /// The strings of the TXT record, as keys and values.
     pub fn to_txt(&self) -> Vec<(String, String)> {
         let own = [("_v", FORMAT.to_owned()), ("_id", self.peer.to_string())];
-        let name = ("_name", self.name.as_str().to_owned());
+        let name = self.name.as_ref().map(|name| ("_name", name.as_str().to_owned()));
         own.into_iter()
-            .chain([name])
+            .chain(name)
             .map(|(key, value)| (key.to_owned(), value))
             .chain(self.info.iter().map(|(key, value)| (key.to_owned(), value.to_owned())))
             .collect()
@@ -83,18 +83,20 @@ impl Announcement {
         let id = id.ok_or(AnnouncementError::Missing("_id"))?;
         Ok(Self {
             peer: id.parse().map_err(|_| AnnouncementError::Id)?,
-            name: DisplayName::new(name.ok_or(AnnouncementError::Missing("_name"))?)?,
+            name: name.map(DisplayName::new).transpose()?,
             info: DiscoveryInfo::new(info)?,
         })
     }
 
-    /// The DNS-SD instance name: the display name, cut at a character, and a suffix from the id
-    /// that makes it unique. At most 63 bytes (RFC 6763, section 4.1.1).
+    /// The DNS-SD instance name: the display name if it is told, cut at a character, and a suffix from
+    /// the id that makes it unique. At most 63 bytes (RFC 6763, section 4.1.1).
     pub fn instance_name(&self) -> String {
         let suffix = &self.peer.to_string()[..SUFFIX_CHARS];
         let room = MAX_DISPLAY_NAME_BYTES - SUFFIX_CHARS - 1;
-        let name = self.name.as_str();
-        format!("{} {suffix}", &name[..name.floor_char_boundary(room)])
+        match self.name.as_ref().map(DisplayName::as_str) {
+            Some(name) => format!("{} {suffix}", &name[..name.floor_char_boundary(room)]),
+            None => suffix.to_owned(),
+        }
     }
 }
 
@@ -107,7 +109,7 @@ mod tests {
     fn announcement(name: &str) -> Announcement {
         Announcement {
             peer: PeerId::from_bytes([0xab; 32]),
-            name: DisplayName::new(name).unwrap(),
+            name: Some(DisplayName::new(name).unwrap()),
             info: DiscoveryInfo::new([("mood", "happy"), ("flag", "")]).unwrap(),
         }
     }
@@ -120,6 +122,15 @@ mod tests {
     fn an_announcement_reads_back_from_its_record() {
         let announcement = announcement("Zoë");
         assert_eq!(parse(&announcement.to_txt()), Ok(announcement));
+    }
+
+    #[test]
+    fn a_private_announcement_has_neither_name_nor_info() {
+        let private =
+            Announcement { name: None, info: DiscoveryInfo::default(), ..announcement("Zoë") };
+        assert_eq!(private.to_txt().len(), 2);
+        assert_eq!(private.instance_name(), "ababababab");
+        assert_eq!(parse(&private.to_txt()), Ok(private));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::{
     id::{InvitationId, LinkRef, PeerId},
     limits::MAX_FRAME_BYTES,
     name::{DiscoveryInfo, DisplayName, ServiceType},
-    trust::{PROOF_BYTES, Removal, ShownCertificate, Voucher},
+    trust::{LastingId, PROOF_BYTES, Removal, ShownCertificate, Voucher},
 };
 
 /// The first frame on a link, from both sides: who is there and what it speaks.
@@ -66,6 +66,9 @@ pub struct Profile {
     /// What the sender announces about itself.
     #[n(1)]
     pub info: DiscoveryInfo,
+    /// By what id the sender is known elsewhere, when the link runs under one made for the occasion.
+    #[n(2)]
+    pub lasting: Option<LastingId>,
 }
 
 /// The beginning of a proof that both sides have the same secret.

@@ -33,7 +33,8 @@ use self::{
 pub use self::{
     errors::{DisconnectReason, InviteError, RemoveError},
     io::{
-        Command, Config, Direction, Event, Input, Inviting, Joining, Output, PeerInfo, Statistics,
+        Announce, Command, Config, Direction, Event, Input, Inviting, Joining, Output, PeerInfo,
+        Statistics,
     },
 };
 use crate::{
@@ -227,6 +228,12 @@ impl Session {
         member.verified.as_ref()
     }
 
+    /// The lasting id that a peer in the session has proven to have, if its link runs under one made
+    /// for the occasion.
+    pub fn lasting_id(&self, peer: PeerId) -> Option<PeerId> {
+        self.members.get(&peer).filter(|member| member.connected)?.lasting
+    }
+
     /// Digits that people at both ends of the link to a peer can compare: twenty, in groups of four.
     /// They are equal when nobody is in between, and differ from link to link.
     pub fn comparison(&self, peer: PeerId) -> Option<String> {
@@ -349,10 +356,13 @@ impl Session {
     }
 
     fn announcement(&self) -> Announcement {
-        Announcement {
-            peer: self.config.id,
-            name: self.config.name.clone(),
-            info: self.config.info.clone(),
+        let peer = self.config.id;
+        match self.config.announce {
+            Announce::Public => {
+                let (name, info) = (self.config.name.clone(), self.config.info.clone());
+                Announcement { peer, name: Some(name), info }
+            }
+            Announce::Private => Announcement { peer, name: None, info: DiscoveryInfo::default() },
         }
     }
 

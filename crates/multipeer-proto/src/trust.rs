@@ -5,6 +5,7 @@ mod certificate;
 mod comparison;
 mod exchange;
 mod keys;
+mod lasting;
 mod secret;
 mod statement;
 
@@ -17,6 +18,7 @@ pub use self::{
     certificate::{CertificateError, Certifier, Checked, ShownCertificate},
     exchange::{Exchange, InvalidMessage, LinkKeys, Proofs, Role},
     keys::Keys,
+    lasting::LastingId,
     secret::Secret,
     statement::{Removal, Subject, Voucher, VoucherError},
 };

@@ -26,7 +26,7 @@ use multipeer_proto::{
         ResourceKind, TransferId, TreeHash, hash_block,
     },
     stream::StreamName,
-    trust::{Exchange, Keys, LinkKeys, Removal, Role, Scheme, Secret, Subject, Voucher},
+    trust::{Exchange, Keys, LastingId, LinkKeys, Removal, Role, Scheme, Secret, Subject, Voucher},
 };
 use serde_json::{Value, json};
 
@@ -82,17 +82,19 @@ fn hello() -> Hello {
     }
 }
 
-fn frames() -> Vec<(&'static str, Frame)> {
-    let invitation = InvitationId(7);
-    let voucher = None;
-    let member = MemberRecord { id: peer(0xcd), incarnation: 5, addresses: addresses(), voucher };
+fn member() -> MemberRecord {
+    MemberRecord { id: peer(0xcd), incarnation: 5, addresses: addresses(), voucher: None }
+}
+
+/// What peers show, say and sign about who may be in the session.
+fn trust_frames() -> Vec<(&'static str, Frame)> {
     let voucher = Voucher {
         issuer: peer(0xab),
         issuer_incarnation: 4,
         expires: 1_800_000_600,
         signature: [0x51; 64],
     };
-    let vouched = MemberRecord { voucher: Some(voucher), ..member.clone() };
+    let vouched = MemberRecord { voucher: Some(voucher), ..member() };
     let removal = Removal {
         issuer: peer(0xab),
         issuer_incarnation: 4,
@@ -102,7 +104,9 @@ fn frames() -> Vec<(&'static str, Frame)> {
         signature: [0x52; 64],
     };
     let info = DiscoveryInfo::new([("mood", "happy"), ("flag", "")]).unwrap();
-    let profile = Profile { name: DisplayName::new("Zoë").unwrap(), info };
+    let profile = Profile { name: DisplayName::new("Zoë").unwrap(), info, lasting: None };
+    let lasting = Some(LastingId { id: peer(0xcd), signature: [0x54; 64] });
+    let private = Profile { lasting, ..profile.clone() };
     let certificate = Certificate {
         chain: vec![vec![0x30, 0x03, 0x01, 0x02, 0x03].into()],
         scheme: 0x0403,
@@ -110,17 +114,29 @@ fn frames() -> Vec<(&'static str, Frame)> {
     };
     let known =
         Hello { remembers: Some(6), introduced_by: Some(peer(0xef)), gone: None, ..hello() };
-    let join = Join { pairing: None, received: 0, addresses: addresses(), host: false };
-    let context = Bytes::from_static(b"join us");
-    let echo = Echo { token: u64::MAX, padding: Bytes::from_static(&[0, 1, 2]) };
-    let pairing = Some(LinkRef { dialler: peer(0xab), attempt: 2 });
     let exchange =
         ExchangeOffer { scheme: 1, name: "fleet".to_owned(), message: Bytes::from(vec![0x41; 33]) };
     vec![
         ("hello with an exchange", Frame::Hello(Hello { exchanges: vec![exchange], ..hello() })),
         ("hello to somebody known", Frame::Hello(known)),
-        ("profile", Frame::Profile(profile)),
         ("proof", Frame::Proof(Proof { confirmation: [0xee; 32] })),
+        ("certificate", Frame::Certificate(certificate)),
+        ("profile", Frame::Profile(profile)),
+        ("profile with a lasting id", Frame::Profile(private)),
+        ("introduce with a voucher", Frame::Introduce(Introduce { member: vouched })),
+        ("enquire", Frame::Enquire(Enquire { peer: peer(0xcd) })),
+        ("remove", Frame::Remove(Remove { removal })),
+    ]
+}
+
+fn frames() -> Vec<(&'static str, Frame)> {
+    let invitation = InvitationId(7);
+    let member = member();
+    let join = Join { pairing: None, received: 0, addresses: addresses(), host: false };
+    let context = Bytes::from_static(b"join us");
+    let echo = Echo { token: u64::MAX, padding: Bytes::from_static(&[0, 1, 2]) };
+    let pairing = Some(LinkRef { dialler: peer(0xab), attempt: 2 });
+    vec![
         ("hello", Frame::Hello(hello())),
         ("hello of who was dialled", Frame::Hello(Hello { attempt: 0, gone: None, ..hello() })),
         ("invite", Frame::Invite(Invite { invitation, context, timeout_millis: 30_000 })),
@@ -143,10 +159,6 @@ fn frames() -> Vec<(&'static str, Frame)> {
         ("members", Frame::Members(Members { members: vec![member.clone()] })),
         ("no members", Frame::Members(Members { members: vec![] })),
         ("introduce", Frame::Introduce(Introduce { member })),
-        ("introduce with a voucher", Frame::Introduce(Introduce { member: vouched })),
-        ("certificate", Frame::Certificate(certificate)),
-        ("enquire", Frame::Enquire(Enquire { peer: peer(0xcd) })),
-        ("remove", Frame::Remove(Remove { removal })),
         ("digest", Frame::Digest(Digest { sum: u64::MAX, count: 3 })),
         ("confirm", Frame::Confirm(Confirm { received: 1 << 40 })),
         ("ping", Frame::Ping(echo.clone())),
@@ -163,7 +175,7 @@ fn decode_frame(bytes: &[u8]) -> Result<Option<Frame>, String> {
 
 #[test]
 fn frames_are_the_bytes_of_the_vectors() {
-    let vectors = frames().into_iter().map(|(name, frame)| {
+    let vectors = frames().into_iter().chain(trust_frames()).map(|(name, frame)| {
         let mut bytes = BytesMut::new();
         frame.encode(&mut bytes);
         assert_eq!(decode_frame(&bytes), Ok(Some(frame)), "{name}");
@@ -430,13 +442,14 @@ fn hashes_of_blocks_are_those_of_the_vectors() {
 fn announcements_are_the_strings_of_the_vectors() {
     let vectors = [
         ("plain", "Alice", vec![]),
+        ("private", "", vec![]),
         ("info", "Zoë", vec![("mood", "happy"), ("flag", "")]),
         ("a name that must be cut", "漢字の名前はとても長くて切られます", vec![]),
     ]
     .map(|(what, name, info)| {
         let announcement = Announcement {
             peer: peer(0xab),
-            name: DisplayName::new(name).unwrap(),
+            name: (!name.is_empty()).then(|| DisplayName::new(name).unwrap()),
             info: DiscoveryInfo::new(info).unwrap(),
         };
         let strings = announcement.to_txt();

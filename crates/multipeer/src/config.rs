@@ -7,7 +7,7 @@ use std::{
 };
 
 use multipeer_proto::{
-    Command, Config, DiscoveryInfo, DisplayName, Inviting, Joining, ServiceType, limits,
+    Announce, Command, Config, DiscoveryInfo, DisplayName, Inviting, Joining, ServiceType, limits,
     resource::ReceiveLimits, trust::Admission,
 };
 use tokio::sync::mpsc;
@@ -37,6 +37,7 @@ pub struct SessionBuilder {
     joining: Joining,
     admission: Option<Admission>,
     inviting: Inviting,
+    announce: Announce,
     generated_passcode: Option<PasscodeForm>,
     max_peers: usize,
     max_message_size: usize,
@@ -58,6 +59,7 @@ impl SessionBuilder {
             joining: Joining::default(),
             admission: None,
             inviting: Inviting::default(),
+            announce: Announce::default(),
             generated_passcode: None,
             max_peers: limits::DEFAULT_MAX_PEERS,
             max_message_size: limits::DEFAULT_MAX_MESSAGE_BYTES,
@@ -101,6 +103,17 @@ impl SessionBuilder {
     /// ```
     pub fn admission(mut self, admission: Admission) -> Self {
         self.admission = Some(admission);
+        self
+    }
+
+    /// What everyone who is near is told: id, name and info unless said otherwise.
+    ///
+    /// With [`Announce::Private`] the session runs under an id made for this start, whatever
+    /// [`identity`](Self::identity) says; those whom it has admitted are told the name, the info and
+    /// the identity, which they can check ([`Session::lasting_id`]). Who admits by id knows nobody who
+    /// announces so.
+    pub fn announce(mut self, announce: Announce) -> Self {
+        self.announce = announce;
         self
     }
 
@@ -219,7 +232,10 @@ impl SessionBuilder {
         let gate = Gate { given: self.admission, passcode };
         let admission = gate.admission();
         admission.check()?;
-        let identity = self.identity.unwrap_or_else(Identity::generate);
+        let (identity, lasting) = match (self.announce, self.identity) {
+            (Announce::Private, lasting) => (Identity::generate(), lasting),
+            (_, identity) => (identity.unwrap_or_else(Identity::generate), None),
+        };
         let endpoint = endpoint::bind(&identity, &self.interfaces, self.port).await?;
         let port = endpoint.bound_sockets().first().map_or(0, std::net::SocketAddr::port);
         let on_named_interfaces = !self.interfaces.is_empty();
@@ -235,6 +251,8 @@ impl SessionBuilder {
         let mut config = Config::new(identity.keys(), service, name.clone(), incarnation());
         config.unix_start = since_1970();
         config.inviting = self.inviting;
+        config.announce = self.announce;
+        config.lasting = lasting.as_ref().map(Identity::keys);
         config.info = info;
         config.joining = self.joining;
         config.admission = admission;

@@ -123,7 +123,7 @@ fn frame() -> impl Strategy<Value = Frame> {
             }
         ),
         ("[a-zA-Zé ]{1,20}", info()).prop_map(|(name, info)| {
-            Frame::Profile(Profile { name: DisplayName::new(name).unwrap(), info })
+            Frame::Profile(Profile { name: DisplayName::new(name).unwrap(), info, lasting: None })
         }),
         (prop::collection::vec(blob(), 1..4), any::<u16>(), blob()).prop_map(
             |(chain, scheme, signature)| {

@@ -35,6 +35,17 @@ pub enum Inviting {
     HostAlone,
 }
 
+/// What a peer tells everyone who is near.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Announce {
+    /// Its id, its name, and its discovery info.
+    #[default]
+    Public,
+    /// An id that it has for this start only. Its name, its discovery info and, if it has one, its
+    /// lasting id it tells to whom it has admitted.
+    Private,
+}
+
 /// What a session is to be.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -53,6 +64,10 @@ pub struct Config {
     pub joining: Joining,
     /// Whom the session takes.
     pub admission: Admission,
+    /// What everyone is told.
+    pub announce: Announce,
+    /// By what this peer is known elsewhere; members are told and can check it.
+    pub lasting: Option<Keys>,
     /// Who brings others in.
     pub inviting: Inviting,
     /// The time from the beginning of 1970 (UTC) to [`Timestamp::ZERO`](crate::Timestamp::ZERO).
@@ -85,6 +100,8 @@ impl Config {
             info: DiscoveryInfo::default(),
             joining: Joining::default(),
             admission: Admission::default(),
+            announce: Announce::default(),
+            lasting: None,
             inviting: Inviting::default(),
             unix_start: Duration::ZERO,
             max_peers: DEFAULT_MAX_PEERS,
@@ -117,7 +134,10 @@ impl PeerInfo {
 impl From<&Announcement> for PeerInfo {
     fn from(announcement: &Announcement) -> Self {
         let Announcement { peer, name, info } = announcement.clone();
-        Self { id: peer, name, info }
+        match name {
+            Some(name) => Self { id: peer, name, info },
+            None => Self { info, ..Self::unnamed(peer) },
+        }
     }
 }
 

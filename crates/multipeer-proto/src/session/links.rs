@@ -14,7 +14,7 @@ use crate::{
     },
     session::errors::VersionRange,
     time::Timestamp,
-    trust::{CertificateError, LinkKeys, Verified},
+    trust::{CertificateError, LinkKeys, Role, Verified},
     turnstile::Network,
 };
 
@@ -49,7 +49,7 @@ pub(super) struct Link {
 impl Link {
     /// The peer as it presents itself.
     pub(super) fn info(&self) -> Option<PeerInfo> {
-        let Profile { name, info } = self.profile.clone()?;
+        let Profile { name, info, .. } = self.profile.clone()?;
         Some(PeerInfo { id: self.peer, name, info })
     }
 
@@ -61,6 +61,15 @@ impl Link {
     /// Whether the application is asked about the peer's certificate.
     pub(super) fn awaits_verdict(&self) -> bool {
         self.proving.as_ref().is_some_and(Proving::awaits_verdict)
+    }
+
+    /// The dialler and the acceptor, and which of them the peer is.
+    pub(super) fn ends(&self, own: PeerId) -> ([PeerId; 2], Role) {
+        if self.reference.is_some_and(|reference| reference.dialler == own) {
+            ([own, self.peer], Role::Acceptor)
+        } else {
+            ([self.peer, own], Role::Dialler)
+        }
     }
 
     /// What decides which of two links stays: both ends see the same. The one dialled by the
@@ -260,6 +269,12 @@ impl Session {
             return;
         };
         let peer = link.peer;
+        if let Some(lasting) = &profile.lasting {
+            let (ends, role) = link.ends(self.config.id);
+            if !lasting.check(&self.config.keys, role, ends, &link.keys) {
+                return self.misbehaved(now, id, "the proof of its lasting id is wrong");
+            }
+        }
         let (gone, incarnation) = (hello.gone, hello.incarnation);
         link.deadline = now + IDLE_LINK_TIMEOUT;
         link.hello = Some(hello);

@@ -29,6 +29,8 @@ pub(super) struct Member {
     pub(super) verified: Option<Verified>,
     /// This peer's word for it, or that of the member by whom it came.
     pub(super) voucher: Option<Voucher>,
+    /// Its lasting id, if it has another one than that of its links.
+    pub(super) lasting: Option<PeerId>,
     /// Who told of it, before it is connected.
     pub(super) introduced_by: Option<PeerId>,
     /// Whether the application was told that it is connected.
@@ -141,6 +143,7 @@ impl Session {
         let incarnation = hello.incarnation;
         if let Some(member) = self.members.get_mut(&peer) {
             member.verified = verified;
+            member.lasting = profile.lasting.map(|lasting| lasting.id);
             member.name = Some(profile.name);
             member.info = profile.info;
             member.incarnation = Some(incarnation);

@@ -59,7 +59,7 @@ impl Party {
     /// One hears of the other.
     fn announce(&mut self, to: u8, of: u8) {
         let PeerInfo { id: peer, name, info } = PeerInfo::unnamed(id(of));
-        let announcement = Announcement { peer, name, info };
+        let announcement = Announcement { peer, name: Some(name), info };
         self.input(to, Input::Discovered { announcement, addresses: vec![address(of)] });
     }
 

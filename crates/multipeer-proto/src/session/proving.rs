@@ -21,8 +21,8 @@ use crate::{
     recent::RecentCount,
     time::Timestamp,
     trust::{
-        Admission, CERTIFICATE_SCHEME, Exchange, LinkKeys, Proofs, Role, Scheme, Subject, Verified,
-        VoucherError,
+        Admission, CERTIFICATE_SCHEME, Exchange, LastingId, LinkKeys, Proofs, Role, Scheme,
+        Subject, Verified, VoucherError,
     },
 };
 
@@ -288,8 +288,11 @@ impl Session {
         link.verified = Some(verified);
         let stage = Stage::Profile(Box::new(hello));
         link.proving = Some(Proving { role, remembered: None, stage });
+        let (ends, _) = link.ends(self.config.id);
+        let prove = |keys| LastingId::prove(keys, role, ends, &link.keys);
+        let lasting = self.config.lasting.as_ref().map(prove);
         let (name, info) = (self.config.name.clone(), self.config.info.clone());
-        self.send(id, Frame::Profile(Profile { name, info }));
+        self.send(id, Frame::Profile(Profile { name, info, lasting }));
     }
 
     pub(super) fn handle_profile(&mut self, now: Timestamp, id: LinkId, profile: Profile) {

@@ -529,3 +529,32 @@ fn who_has_a_certificate_and_the_passcode_uses_the_passcode() {
     pair.join();
     assert_eq!(pair.admitted(), [certified("bob"), certified("alice")].map(Some));
 }
+
+#[test]
+fn a_lasting_id_is_shown_to_the_admitted_and_a_false_one_ends_the_link() {
+    let private = |byte: u8, lasting: u8| Config {
+        announce: Announce::Private,
+        lasting: Some(id(lasting).into()),
+        admission: code("481-516"),
+        ..config(byte)
+    };
+    let mut pair = Pair::new(code("481-516"), code("481-516"));
+    pair.alice = started(private(1, 77));
+    pair.join();
+    assert_eq!(pair.bob.lasting_id(id(1)), Some(id(77)));
+    assert_eq!(pair.alice.lasting_id(id(2)), None);
+
+    let mut pair = Pair::new(code("481-516"), code("481-516"));
+    pair.alice = started(private(1, 77));
+    pair.tamper = |frame| {
+        if let Frame::Profile(profile) = frame
+            && let Some(lasting) = &mut profile.lasting
+        {
+            lasting.id = id(78);
+        }
+        true
+    };
+    pair.join();
+    assert_eq!(pair.bob.peers().count(), 0);
+    assert_eq!(pair.closed[1].last().unwrap().0, GoodbyeReason::Protocol);
+}

@@ -60,7 +60,11 @@ fn hello(byte: u8, attempt: u64) -> Hello {
 fn greet(session: &mut Session, link: u64, hello: Hello) {
     frame(session, link, Frame::Hello(hello));
     let name = DisplayName::new("somebody").unwrap();
-    frame(session, link, Frame::Profile(Profile { name, info: DiscoveryInfo::default() }));
+    frame(
+        session,
+        link,
+        Frame::Profile(Profile { name, info: DiscoveryInfo::default(), lasting: None }),
+    );
 }
 
 fn keys() -> LinkKeys {
@@ -303,7 +307,7 @@ fn commands_take_effect_in_the_order_given() {
     let discovered = |session: &mut Session| {
         let announcement = Announcement {
             peer: id(B),
-            name: DisplayName::new("Bob").unwrap(),
+            name: Some(DisplayName::new("Bob").unwrap()),
             info: DiscoveryInfo::default(),
         };
         let addresses = vec![([10, 0, 0, 2], 2).into()];

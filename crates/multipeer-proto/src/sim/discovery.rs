@@ -69,5 +69,5 @@ impl World {
 
 fn announcement_of(peer: PeerId) -> Announcement {
     let PeerInfo { id, name, info } = PeerInfo::unnamed(peer);
-    Announcement { peer: id, name, info }
+    Announcement { peer: id, name: Some(name), info }
 }

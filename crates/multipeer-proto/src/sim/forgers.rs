@@ -40,7 +40,11 @@ impl World {
             4 => Frame::Proof(Proof { confirmation: self.random.random() }),
             5 => {
                 let name = crate::PeerInfo::unnamed(victim).name;
-                Frame::Profile(Profile { name, info: crate::DiscoveryInfo::default() })
+                Frame::Profile(Profile {
+                    name,
+                    info: crate::DiscoveryInfo::default(),
+                    lasting: None,
+                })
             }
             6 => {
                 let (pairing, addresses) = (None, Vec::new());

@@ -17,7 +17,7 @@ fn service() -> ServiceType {
 fn announcement(byte: u8, name: &str) -> Announcement {
     Announcement {
         peer: PeerId::from_bytes([byte; 32]),
-        name: DisplayName::new(name).unwrap(),
+        name: Some(DisplayName::new(name).unwrap()),
         info: DiscoveryInfo::default(),
     }
 }
@@ -110,7 +110,7 @@ async fn an_announcement_of_ones_own_is_never_reported_however_late_it_comes() {
     let mut host = observer(&place).await;
     let own = Announcement {
         peer: host.id(),
-        name: DisplayName::new("Observer").unwrap(),
+        name: Some(DisplayName::new("Observer").unwrap()),
         info: DiscoveryInfo::default(),
     };
     for _ in 0..5 {
@@ -232,7 +232,7 @@ async fn a_dial_to_a_peer_that_vanished_fails_with_a_reason_and_it_can_come_back
     let there = alice.found(&bob).await;
     // It is gone, but its announcement is still in a cache.
     let announcement =
-        Announcement { peer: there.id, name: there.name.clone(), info: there.info.clone() };
+        Announcement { peer: there.id, name: Some(there.name.clone()), info: there.info.clone() };
     let port = bob.session.port();
     bob.session.leave().await;
     let address = std::net::SocketAddr::from(([127, 0, 0, 1], port));

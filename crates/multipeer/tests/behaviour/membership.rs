@@ -3,8 +3,8 @@
 use std::{fs, path::Path};
 
 use multipeer::{
-    Admission, DeclineReason, DisconnectReason, Event, Identity, IdentityError, InviteError,
-    Inviting, Joining, PairedDevices, PeerId, RemoveError, Verified,
+    Admission, Announce, DeclineReason, DisconnectReason, Event, Identity, IdentityError,
+    InviteError, Inviting, Joining, PairedDevices, PeerId, RemoveError, Verified,
 };
 
 use crate::common::{Host, Place, transfers::Folder};
@@ -217,4 +217,34 @@ fn an_identity_is_rotated_exported_and_imported() {
     // What is no identity is not replaced.
     fs::write(&path, "something else\n").unwrap();
     assert!(matches!(Identity::rotate(&path), Err(IdentityError::NotAKey { .. })));
+}
+
+#[tokio::test]
+async fn who_announces_privately_is_known_to_those_whom_it_has_admitted_only() {
+    let place = Place::default();
+    let identity = Identity::generate();
+    let code = || Admission::passcode("481-516");
+    let mut observer = Host::start(place.builder("Observer").joining(Joining::Ask)).await;
+    let alice = place.builder("Alice").discovery_info([("mood", "happy")]);
+    let alice = alice.announce(Announce::Private).identity(identity.clone()).admission(code());
+    let mut alice = Host::start(alice).await;
+    let seen = observer.found(&alice).await;
+    assert_eq!(seen.name.as_str(), alice.id().short());
+    assert_eq!(seen.info.iter().count(), 0);
+    assert_ne!(alice.id(), identity.peer_id());
+
+    let mut bob = start(&place, "Bob", code()).await;
+    let known = bob.connected_to(&alice).await;
+    alice.connected_to(&bob).await;
+    assert_eq!((known.name.as_str(), known.info.iter().next()), ("Alice", Some(("mood", "happy"))));
+    assert_eq!(bob.session.lasting_id(alice.id()), Some(identity.peer_id()));
+    assert_eq!(alice.session.lasting_id(bob.id()), None, "Bob has but one id");
+
+    // Another start has another id, and the same lasting one.
+    alice.session.leave().await;
+    let again = place.builder("Alice").announce(Announce::Private).identity(identity.clone());
+    let again = Host::start(again.admission(code())).await;
+    assert_ne!(again.id(), alice.id());
+    bob.connected_to(&again).await;
+    assert_eq!(bob.session.lasting_id(again.id()), Some(identity.peer_id()));
 }

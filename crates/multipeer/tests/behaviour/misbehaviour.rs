@@ -146,7 +146,7 @@ async fn a_stranger_that_joins_without_an_invitation_is_turned_away() {
     let mut rest = BytesMut::new();
     let name = DisplayName::new("Mallory").unwrap();
     let info = multipeer::DiscoveryInfo::default();
-    Frame::Profile(Profile { name, info }).encode(&mut rest);
+    Frame::Profile(Profile { name, info, lasting: None }).encode(&mut rest);
     let addresses = Vec::new();
     Frame::Join(Join { pairing: None, received: 0, addresses, host: false }).encode(&mut rest);
     let (reason, _) = stranger.say(&[&hello(1, "test")[..], &rest].concat()).await;
