@@ -5,7 +5,9 @@
 
 mod common;
 
-use common::{PATIENCE, built, chat, count, multipeer, wait};
+use std::time::Duration;
+
+use common::{PATIENCE, built, chat, count, multipeer, round_trip, wait};
 use multipeer_lab::run_in_lab;
 
 #[test]
@@ -19,22 +21,12 @@ fn a_flood_of_strangers_neither_slows_members_nor_fills_the_memory() {
         let mut carol = chat(&c, "Carol");
         let id = wait(&mut carol, "connected", "Bob")["peer"]["id"].as_str().unwrap().to_owned();
         wait(&mut bob, "connected", "Carol");
-        // The pinger is a member while the flood lasts, and comes back in the middle of it.
-        let ping = || {
-            let arguments = ["ping", "Bob", "--json", "-c", "300", "-i", "0.01", "--name", "Dora"];
-            let mut dora = c.spawn(&multipeer(), &arguments).unwrap();
-            let p50 = dora.wait_json("the round trips", PATIENCE, |value| {
-                (value["event"] == "ping").then(|| value["round_trip"]["p50_us"].as_f64().unwrap())
-            });
-            assert_eq!(dora.wait(), Some(0));
-            p50
-        };
+        // The pinger is a member while it pings, and comes back in the middle of the flood.
+        let ping = || round_trip(&c, "Bob", 300);
         let quiet = ping();
         let memory = bob.memory();
         let address = format!("{}:7007", b.address());
         let mut strangers = a.spawn(&built("strangers"), &[&id, &address, "12"]).unwrap();
-        let under_way = || std::time::Duration::from_millis(500);
-        std::thread::sleep(under_way());
         let mut most = 0;
         let mut loud = Vec::new();
         for _ in 0..2 {
@@ -53,7 +45,7 @@ fn a_flood_of_strangers_neither_slows_members_nor_fills_the_memory() {
         assert!(counts["refused"].as_u64().unwrap() >= 500, "{counts}");
         assert!(loud < quiet * 2.0, "{loud} against {quiet}");
         assert!(grown < 32, "{grown} MiB more than before");
-        let lines = carol.all_lines(std::time::Duration::ZERO);
+        let lines = carol.all_lines(Duration::ZERO);
         assert_eq!(count(&lines, "disconnected", "Bob"), 0, "{lines:?}");
     });
 }

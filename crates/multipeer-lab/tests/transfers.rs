@@ -130,16 +130,7 @@ fn chat_is_quick_while_a_slow_receiver_takes_a_file() {
         let mut bob = receive(&b, &folder);
         let mut carol = common::chat(&c, "Carol");
         let send = ["send", "--json", "--name", "Alice", "--to", "Bob", source.to_str().unwrap()];
-        let ping = || {
-            let arguments =
-                ["ping", "Carol", "--json", "-c", "200", "-i", "0.01", "--name", "Dora"];
-            let mut dora = a.spawn(&multipeer(), &arguments).unwrap();
-            let p50 = dora.wait_json("the round trips", PATIENCE, |value| {
-                (value["event"] == "ping").then(|| value["round_trip"]["p50_us"].as_f64().unwrap())
-            });
-            assert_eq!(dora.wait(), Some(0));
-            p50
-        };
+        let ping = || common::round_trip(&a, "Carol", 200);
         let idle = ping();
         let mut alice = a.spawn(&multipeer(), &send).unwrap();
         wait_progress(&mut alice, "bytes", |value| value["done"].as_u64().unwrap() > 0);

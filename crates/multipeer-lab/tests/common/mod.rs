@@ -40,6 +40,18 @@ pub fn chat(host: &Host, name: &str) -> Program {
     host.spawn(&multipeer(), &arguments).unwrap()
 }
 
+/// The median round trip to a peer, in microseconds, of so many pings in a session of their own.
+pub fn round_trip(host: &Host, to: &str, count: u32) -> f64 {
+    let count = count.to_string();
+    let arguments = ["ping", to, "--json", "-c", &count, "-i", "0.01", "--name", "Dora"];
+    let mut dora = host.spawn(&multipeer(), &arguments).unwrap();
+    let p50 = dora.wait_json("the round trips", PATIENCE, |value| {
+        (value["event"] == "ping").then(|| value["round_trip"]["p50_us"].as_f64().unwrap())
+    });
+    assert_eq!(dora.wait(), Some(0));
+    p50
+}
+
 pub fn is(value: &Value, event: &str, name: &str) -> bool {
     value["event"] == event && value["peer"]["name"] == name
 }

@@ -96,6 +96,10 @@ impl Session {
             return self.refuse_certificate(now, id, error);
         }
         self.admit(id, role, hello, Verified::Certificate { subject });
+        if let Some(link) = self.links.get_mut(&id) {
+            // Its profile comes when the other side trusts this one, for which it may ask its user.
+            link.deadline = now + CERTIFICATE_TIMEOUT;
+        }
     }
 
     fn show_certificate(

@@ -1,5 +1,7 @@
 //! Two sessions on one link, with what each asks for.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use super::{
@@ -62,7 +64,7 @@ impl Pair {
             invitation: InvitationId(1),
             peer: id(2),
             context: Bytes::new(),
-            timeout: std::time::Duration::from_secs(5),
+            timeout: Duration::from_secs(60),
         };
         self.alice.handle(self.now, Input::Command(invite));
         self.run();
@@ -260,7 +262,7 @@ fn after_three_wrong_proofs_a_peer_is_not_listened_to_any_more() {
     let mut pair = Pair::new(code("481-517"), code("481-516"));
     for number in 1..=3 {
         pair.meet_over(LinkId(number), [9, 9]);
-        pair.now = pair.now + std::time::Duration::from_secs(20);
+        pair.now = pair.now + Duration::from_secs(20);
     }
     let refused = |pair: &Pair| {
         let told = pair.events[1].iter();
@@ -291,7 +293,7 @@ fn many_wrong_proofs_keep_strangers_waiting_whoever_showed_them() {
     pair.alice = session(100, code("481-516"));
     pair.meet_over(LinkId(100), [9, 9]);
     assert_eq!(pair.closed[1].last().unwrap().0, GoodbyeReason::Busy);
-    pair.now = pair.now + std::time::Duration::from_secs(10);
+    pair.now = pair.now + Duration::from_secs(10);
     pair.meet_over(LinkId(101), [9, 9]);
     assert_eq!(pair.admitted()[1], Some(Verified::Passcode));
 }
@@ -310,13 +312,13 @@ fn who_looks_at_a_proof_and_shows_none_has_had_its_try() {
     // It may as well have been the network: he is not refused for it.
     pair.tamper = |_| true;
     for number in 2..=9 {
-        pair.now = pair.now + std::time::Duration::from_secs(20);
+        pair.now = pair.now + Duration::from_secs(20);
         pair.tamper = |frame| !matches!(frame, Frame::Proof(_));
         pair.meet_over(LinkId(number), [9, 9]);
         pair.alice.handle(pair.now, Input::LinkDown { link: LinkId(number) });
         pair.bob.handle(pair.now, Input::LinkDown { link: LinkId(number) });
     }
-    pair.now = pair.now + std::time::Duration::from_secs(20);
+    pair.now = pair.now + Duration::from_secs(20);
     pair.tamper = |_| true;
     pair.meet_over(LinkId(10), [9, 9]);
     assert_eq!(pair.admitted(), [Some(Verified::Passcode), Some(Verified::Passcode)]);
@@ -495,6 +497,11 @@ fn the_application_says_whether_it_trusts_a_certificate() {
         let (link, subject) = shown(&pair.events[1]).unwrap();
         assert_eq!(subject, "alice");
         pair.bob.handle(pair.now, judge(link, bob_rejects));
+        pair.run();
+        // Alice takes her time.
+        pair.now = pair.now + Duration::from_secs(20);
+        pair.alice.handle(pair.now, Input::Tick);
+        pair.bob.handle(pair.now, Input::Tick);
         pair.run();
         if let Some((link, subject)) = shown(&pair.events[0]) {
             assert!(!bob_rejects, "whom Bob does not trust sees no certificate of his");

@@ -158,7 +158,9 @@ impl Removal {
 
     /// Whether it is what it says, at `unix` seconds since 1970.
     pub fn check(&self, keys: &Keys, service: &ServiceType, unix: u64) -> bool {
-        is_timely(self.until, REMOVAL_DURATION, unix)
+        // One that is over must not disconnect whoever has come back since.
+        self.until > unix
+            && is_timely(self.until, REMOVAL_DURATION, unix)
             && keys.verify(self.issuer, &self.message(service), &self.signature)
     }
 
@@ -240,7 +242,7 @@ mod tests {
         let in_other_words = Removal { text: "silence".to_owned(), ..removal.clone() };
         assert!(!in_other_words.check(&bob, &chat, NOW));
         assert!(!removal.check(&bob, &service("files"), NOW));
-        assert!(!removal.check(&bob, &chat, NOW + 2 * REMOVAL_DURATION.as_secs()));
+        assert!(!removal.check(&bob, &chat, NOW + REMOVAL_DURATION.as_secs()), "it is over");
         let for_ever = Removal::issue((&alice, 7), &chat, who, String::new(), u64::MAX);
         assert!(!for_ever.check(&bob, &chat, NOW));
     }
