@@ -4,6 +4,7 @@ use std::{
     fs,
     io::{BufRead, IsTerminal, Write},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use clap::Args;
@@ -82,6 +83,10 @@ pub(crate) struct Trust {
     #[arg(long, global = true)]
     private: bool,
 
+    /// Take another id, of those who are --private, after so many seconds without anyone linked
+    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 900)]
+    renewal_interval: u64,
+
     /// Be the host: nobody else in the session invites or removes
     #[arg(long, global = true)]
     host: bool,
@@ -95,7 +100,9 @@ impl Trust {
         identity: Option<&Path>,
     ) -> Result<SessionBuilder, Failure> {
         if self.private {
-            builder = builder.announce(Announce::Private);
+            builder = builder
+                .announce(Announce::Private)
+                .renewal_interval(Duration::from_secs(self.renewal_interval));
         }
         if self.host {
             builder = builder.inviting(Inviting::HostAlone);

@@ -281,3 +281,26 @@ fn a_capture_of_private_announcements_has_no_name_and_no_lasting_id() {
         }
     });
 }
+
+#[test]
+fn a_private_session_is_found_under_one_id_after_the_other() {
+    run_in_lab("a_private_session_is_found_under_one_id_after_the_other", |mut lab| {
+        let network = lab.network().unwrap();
+        let (a, b) = (lab.host_on(network).unwrap(), lab.host_on(network).unwrap());
+        let mut bob = b.spawn(&multipeer(), &["browse", "--json"]).unwrap();
+        let words = ["--ask", "--private", "--renewal-interval", "2"];
+        let _alice = chat(&a, "Alice", &words);
+        let mut seen: Vec<String> = Vec::new();
+        for _ in 0..3 {
+            let id = bob.wait_json("another id", PATIENCE, |value| {
+                let id = value["peer"]["id"].as_str()?;
+                let fresh = value["event"] == "peer_found" && !seen.iter().any(|old| old == id);
+                fresh.then(|| id.to_owned())
+            });
+            seen.push(id);
+        }
+        bob.wait_json("the end of the second one", PATIENCE, |value| {
+            (value["event"] == "peer_lost" && value["peer"]["id"] == seen[1].as_str()).then_some(())
+        });
+    });
+}

@@ -138,6 +138,8 @@ pub const DIGEST_INTERVAL: Duration = Duration::from_secs(10);
 /// Time that a session which leaves waits for its messages to be confirmed.
 pub const LEAVE_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// Time after which who announces privately takes another id, if it is linked with nobody.
+pub const RENEWAL_INTERVAL: Duration = Duration::from_mins(15);
 /// Certificates in a chain.
 pub const MAX_CHAIN: usize = 8;
 /// Bytes of all certificates in a chain.

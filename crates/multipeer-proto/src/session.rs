@@ -44,7 +44,7 @@ use crate::{
     limits::{DIGEST_INTERVAL, LEAVE_TIMEOUT, MAX_ADDRESSES},
     name::DiscoveryInfo,
     time::Timestamp,
-    trust::Verified,
+    trust::{Keys, Verified},
 };
 
 /// The state machine of one peer.
@@ -241,6 +241,15 @@ impl Session {
         Some(crate::trust::comparison(&self.links.get(&link)?.keys))
     }
 
+    /// Whether this peer is linked with nobody, and about to be with nobody.
+    pub fn is_idle(&self) -> bool {
+        self.phase == Phase::Running
+            && self.links.is_empty()
+            && self.members.is_empty()
+            && self.outgoing.is_empty()
+            && self.dials.values().all(|dial| !dial.is_in_progress())
+    }
+
     /// Who alone invites and removes, if somebody does.
     pub fn host(&self) -> Option<PeerId> {
         self.host
@@ -285,6 +294,7 @@ impl Session {
                 }
             }
             Command::SetAdmission(admission) => self.set_admission(admission),
+            Command::Renew { keys, incarnation } => self.renew(keys, incarnation),
             Command::JudgeCertificate { link, rejected } => {
                 self.judge_certificate(now, link, rejected);
             }
@@ -350,6 +360,22 @@ impl Session {
 
     fn set_info(&mut self, info: DiscoveryInfo) {
         self.config.info = info;
+        if self.looking {
+            self.outputs.push_back(Output::Announce(self.announcement()));
+        }
+    }
+
+    fn renew(&mut self, keys: Keys, incarnation: u64) {
+        if !self.is_idle() {
+            return;
+        }
+        if self.host == Some(self.config.id) {
+            self.host = Some(keys.id());
+        }
+        self.config.id = keys.id();
+        self.config.keys = keys;
+        self.config.incarnation = incarnation;
+        self.gone.clear();
         if self.looking {
             self.outputs.push_back(Output::Announce(self.announcement()));
         }

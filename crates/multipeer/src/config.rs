@@ -17,7 +17,7 @@ use crate::{
     error::StartError,
     identity::Identity,
     net::{
-        Gate, Request, Shared,
+        Gate, Renewal, Request, Shared,
         driver::{Driver, Parts},
         endpoint,
     },
@@ -38,6 +38,7 @@ pub struct SessionBuilder {
     admission: Option<Admission>,
     inviting: Inviting,
     announce: Announce,
+    renewal_interval: Duration,
     generated_passcode: Option<PasscodeForm>,
     max_peers: usize,
     max_message_size: usize,
@@ -60,6 +61,7 @@ impl SessionBuilder {
             admission: None,
             inviting: Inviting::default(),
             announce: Announce::default(),
+            renewal_interval: limits::RENEWAL_INTERVAL,
             generated_passcode: None,
             max_peers: limits::DEFAULT_MAX_PEERS,
             max_message_size: limits::DEFAULT_MAX_MESSAGE_BYTES,
@@ -109,11 +111,20 @@ impl SessionBuilder {
     /// What everyone who is near is told: id, name and info unless said otherwise.
     ///
     /// With [`Announce::Private`] the session runs under an id made for this start, whatever
-    /// [`identity`](Self::identity) says; those whom it has admitted are told the name, the info and
+    /// [`identity`](Self::identity) says, and takes another, with another port, every
+    /// 15 minutes in which it is linked with nobody ([`renewal_interval`](Self::renewal_interval)). Those whom it has admitted are told the name, the info and
     /// the identity, which they can check ([`Session::lasting_id`]). Who admits by id knows nobody who
     /// announces so.
     pub fn announce(mut self, announce: Announce) -> Self {
         self.announce = announce;
+        self
+    }
+
+    /// How often a session that announces privately takes another id while it is linked with nobody:
+    /// every 15 minutes unless said otherwise, at the least every second. Never where a
+    /// [`port`](Self::port) is given, by which it could be told anyway.
+    pub fn renewal_interval(mut self, interval: Duration) -> Self {
+        self.renewal_interval = interval.max(Duration::from_secs(1));
         self
     }
 
@@ -239,6 +250,8 @@ impl SessionBuilder {
         let endpoint = endpoint::bind(&identity, &self.interfaces, self.port).await?;
         let port = endpoint.bound_sockets().first().map_or(0, std::net::SocketAddr::port);
         let on_named_interfaces = !self.interfaces.is_empty();
+        let renews = self.announce == Announce::Private && self.port.is_none();
+        let renewal = renews.then(|| Renewal::new(self.renewal_interval, self.interfaces.clone()));
         let site = Site {
             service: service.clone(),
             port,
@@ -270,6 +283,8 @@ impl SessionBuilder {
             gate,
             requests,
             requests_sender: sender.downgrade(),
+            port,
+            renewal,
             max_message_bytes: self.max_message_size,
             on_named_interfaces,
         });
@@ -280,8 +295,7 @@ impl SessionBuilder {
         discovery::reinstate(id);
         let (over, ended) = tokio::sync::watch::channel(false);
         tokio::spawn(async move {
-            driver.run().await;
-            discovery::retire(id);
+            discovery::retire(driver.run().await);
             _ = over.send(true);
         });
         Ok(Session::new(id, name, port, shared, sender, ended))
@@ -310,7 +324,7 @@ impl SessionBuilder {
 }
 
 /// A number that no earlier start of the same identity had: the time, in microseconds.
-fn incarnation() -> u64 {
+pub(crate) fn incarnation() -> u64 {
     u64::try_from(since_1970().as_micros()).unwrap_or_default().max(1)
 }
 

@@ -98,6 +98,8 @@ pub trait Provider: Send {
 pub trait Discovery: Send {
     /// Sets what is announced, at once if this peer is announced already.
     fn announce(&mut self, announcement: &Announcement);
+    /// This peer is reached there from now on. Called while nothing is announced.
+    fn move_to(&mut self, port: u16, addresses: Vec<SocketAddr>);
     /// Begins to announce and to look for others, who are all reported anew.
     fn look(&mut self);
     /// Withdraws the announcement and stops looking. What was found is forgotten.

@@ -9,6 +9,7 @@ mod lane;
 mod link;
 mod outputs;
 mod reader;
+mod renewal;
 mod shared;
 mod streams;
 mod writer;
@@ -18,7 +19,9 @@ use futures_util::future::BoxFuture;
 use multipeer_proto::{Command, InvitationId, InviteError, PeerId, RemoveError, trust::Admission};
 use tokio::sync::oneshot;
 
-pub(crate) use self::{doorbell::Doorbell, gate::Gate, lane::Lane, shared::Shared};
+pub(crate) use self::{
+    doorbell::Doorbell, gate::Gate, lane::Lane, renewal::Renewal, shared::Shared,
+};
 use crate::{peer::Peer, session::PingMode};
 
 /// What the application asks of the task that owns the session.

@@ -81,9 +81,10 @@ impl Session {
         Self(Arc::new(Inner { id, name, port, shared, requests, ended, next_invitation }))
     }
 
-    /// This peer's id.
+    /// This peer's id. One that [announces privately](SessionBuilder::announce) has another after a
+    /// while in which it was linked with nobody.
     pub fn id(&self) -> PeerId {
-        self.0.id
+        self.0.shared.view().own.map_or(self.0.id, |(id, _)| id)
     }
 
     /// This peer's name.
@@ -93,7 +94,7 @@ impl Session {
 
     /// The UDP port on which this peer takes links.
     pub fn port(&self) -> u16 {
-        self.0.port
+        self.0.shared.view().own.map_or(self.0.port, |(_, port)| port)
     }
 
     /// What happens in the session. All readers share one queue: each event goes to one of them.
@@ -507,6 +508,6 @@ impl Session {
 
 impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Session({:?}, {})", self.0.name, self.0.id.short())
+        write!(f, "Session({:?}, {})", self.0.name, self.id().short())
     }
 }

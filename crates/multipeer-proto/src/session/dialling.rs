@@ -16,6 +16,12 @@ pub(super) struct Dial {
     failures: u32,
 }
 
+impl Dial {
+    pub(super) fn is_in_progress(&self) -> bool {
+        self.in_progress.is_some()
+    }
+}
+
 impl Session {
     /// Begins every dial that is due: to members without a link, and to the invited.
     pub(super) fn start_dials(&mut self, now: Timestamp) {

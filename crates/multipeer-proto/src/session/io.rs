@@ -274,6 +274,14 @@ pub enum Command {
     },
     /// Take those from now on whom this takes. Who is in the session stays.
     SetAdmission(Admission),
+    /// Take another id, under which nobody knows this peer. Nothing happens unless the session
+    /// [is idle](crate::Session::is_idle).
+    Renew {
+        /// The new one.
+        keys: Keys,
+        /// A number that no earlier start of anything had.
+        incarnation: u64,
+    },
     /// Say whether the certificate is trusted that [`Event::CertificateShown`] told of.
     JudgeCertificate {
         /// The link on which it was shown.

@@ -367,3 +367,26 @@ fn after_leaving_nothing_is_done_any_more() {
     link_up(&mut session, 2, 3);
     assert_eq!(closed(&drain(&mut session)), [(2, GoodbyeReason::Left)]);
 }
+
+#[test]
+fn an_idle_session_takes_another_id_and_one_that_is_not_keeps_its_own() {
+    let renew = |session: &mut Session| {
+        let command = Command::Renew { keys: id(9).into(), incarnation: 99 };
+        session.handle(Timestamp::ZERO, Input::Command(command));
+    };
+    let mut idle = session(A, Joining::Ask);
+    assert!(idle.is_idle());
+    renew(&mut idle);
+    assert_eq!(idle.id(), id(9));
+    let outputs = drain(&mut idle);
+    assert!(matches!(&outputs[..], [Output::Announce(announcement)] if announcement.peer == id(9)));
+    link_up(&mut idle, 1, B);
+    let outputs = drain(&mut idle);
+    assert!(matches!(
+        &outputs[..],
+        [Output::SendFrame { frame: Frame::Hello(hello), .. }] if hello.incarnation == 99
+    ));
+    let mut busy = joined();
+    renew(&mut busy);
+    assert_eq!(busy.id(), id(A));
+}

@@ -223,6 +223,10 @@ impl Discovery for Responder {
         }
     }
 
+    fn move_to(&mut self, port: u16, addresses: Vec<SocketAddr>) {
+        (self.site.port, self.site.addresses) = (port, addresses);
+    }
+
     fn look(&mut self) {
         let begun = self.register().and_then(|()| self.browse());
         self.note(begun);

@@ -102,6 +102,10 @@ impl Discovery for Neighbour {
         }
     }
 
+    fn move_to(&mut self, port: u16, addresses: Vec<SocketAddr>) {
+        (self.site.port, self.site.addresses) = (port, addresses);
+    }
+
     fn look(&mut self) {
         self.looking = true;
         let service = self.site.service.clone();

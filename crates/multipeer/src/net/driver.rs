@@ -19,7 +19,7 @@ use tokio::{
 use tracing::{debug, trace};
 
 use super::{
-    Gate, Request,
+    Gate, Renewal, Request,
     gate::link_keys,
     link::{self, Link, LinkInput},
     shared::{Shared, View},
@@ -50,6 +50,9 @@ pub(crate) struct Parts {
     pub(crate) requests: mpsc::UnboundedReceiver<Request>,
     pub(crate) requests_sender: mpsc::WeakUnboundedSender<Request>,
     pub(crate) gate: Gate,
+    pub(crate) port: u16,
+    /// Whether and how the id is renewed.
+    pub(crate) renewal: Option<Renewal>,
     pub(crate) max_message_bytes: usize,
     /// Whether the endpoint is bound to the addresses of interfaces that were named.
     pub(crate) on_named_interfaces: bool,
@@ -87,6 +90,10 @@ pub(crate) struct Driver {
     link_tasks: JoinSet<()>,
     turnstile: Turnstile,
     pub(super) start: Instant,
+    pub(super) port: u16,
+    pub(super) renewal: Option<Renewal>,
+    /// Whether discovery announces and browses.
+    pub(super) looking: bool,
     pub(super) max_message_bytes: usize,
     pub(super) on_named_interfaces: bool,
     pub(super) left: bool,
@@ -118,6 +125,9 @@ impl Driver {
             link_tasks: JoinSet::new(),
             turnstile: Turnstile::default(),
             start: Instant::now(),
+            port: parts.port,
+            renewal: parts.renewal,
+            looking: false,
             max_message_bytes: parts.max_message_bytes,
             on_named_interfaces: parts.on_named_interfaces,
             left: false,
@@ -126,8 +136,8 @@ impl Driver {
         driver
     }
 
-    /// Runs until the session is over, and leaves nothing behind.
-    pub(crate) async fn run(mut self) {
+    /// Runs until the session is over, and leaves nothing behind. Returns the last id that it had.
+    pub(crate) async fn run(mut self) -> PeerId {
         let addresses = self.endpoint.addr().ip_addrs().copied().collect();
         self.handle(Input::OwnAddresses(addresses));
         while !self.left {
@@ -143,6 +153,7 @@ impl Driver {
         _ = timeout(CLOSE_TIMEOUT, self.endpoint.close()).await;
         self.publish_view();
         self.shared.events.close();
+        self.session.id()
     }
 
     /// Waits for the next thing to happen and does what comes of it.
@@ -153,6 +164,7 @@ impl Driver {
         // bounded that way, and nothing is lost: peers announce again, links are dialled again.
         let behind = self.shared.events.is_backlogged();
         let events = self.shared.events.clone();
+        let renew_at = self.renewal.as_ref().map_or(wake_at, Renewal::at);
         tokio::select! {
             request = self.requests.recv() => match request {
                 Some(request) => self.handle_request(request),
@@ -170,6 +182,7 @@ impl Driver {
             event = self.discovery.next(), if !behind => self.handle_discovery(event),
             () = events.wait_for_room(), if behind => {}
             () = sleep_until(wake_at) => self.handle(Input::Tick),
+            () = sleep_until(renew_at), if self.renewal.is_some() => self.renew().await,
             Some(_) = self.tasks.join_next() => {}
             Some(_) = self.link_tasks.join_next() => {}
         }
@@ -349,6 +362,7 @@ impl Driver {
             verified: peers.iter().filter_map(verified).collect(),
             comparisons: peers.iter().filter_map(comparison).collect(),
             lasting: peers.iter().filter_map(lasting).collect(),
+            own: Some((self.session.id(), self.port)),
             host: self.session.host(),
             peers,
             nearby: self.session.nearby().map(Peer::from).collect(),

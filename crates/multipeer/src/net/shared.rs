@@ -19,6 +19,8 @@ use crate::{
 /// Who is there, as the session task last said.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct View {
+    /// This peer's id and port.
+    pub(crate) own: Option<(PeerId, u16)>,
     pub(crate) peers: Vec<Peer>,
     pub(crate) nearby: Vec<Peer>,
     pub(crate) statistics: Statistics,

@@ -1,6 +1,6 @@
 //! Who vouches, who invites, who removes, and who is known again.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Duration};
 
 use multipeer::{
     Admission, Announce, DeclineReason, DisconnectReason, Event, Identity, IdentityError,
@@ -247,4 +247,48 @@ async fn who_announces_privately_is_known_to_those_whom_it_has_admitted_only() {
     assert_ne!(again.id(), alice.id());
     bob.connected_to(&again).await;
     assert_eq!(bob.session.lasting_id(again.id()), Some(identity.peer_id()));
+}
+
+#[tokio::test]
+async fn a_private_session_takes_another_id_while_nobody_is_linked_with_it() {
+    let place = Place::default();
+    let every = Duration::from_secs(1);
+    let ask = |name: &str| place.builder(name).joining(Joining::Ask);
+    let private = ask("Alice").announce(Announce::Private).renewal_interval(every);
+    let mut alice = Host::start(private).await;
+    let mut bob = Host::start(ask("Bob")).await;
+    let (id, port) = (alice.id(), alice.session.port());
+    bob.found(&alice).await;
+    let renewed = bob.wait("another id", |event| match event {
+        Event::PeerFound(peer) if peer.id != id => Some(peer),
+        _ => None,
+    });
+    let renewed = renewed.await;
+    assert_ne!(alice.session.port(), port);
+    let lost = bob.wait("the former one to go", |event| match event {
+        Event::PeerLost(peer) => Some(peer.id),
+        _ => None,
+    });
+    assert_eq!(lost.await, id);
+    // It can be reached under the new one, and keeps it from then on.
+    let known = bob.session.nearby().remove(0);
+    assert!(known.id == renewed.id || known.id == alice.id());
+    let connected = loop {
+        // It may take another one while it is being asked.
+        let peer = bob.session.nearby().remove(0);
+        let Ok(mut invitation) = bob.session.invite(&peer, "").await else { continue };
+        let accept = alice.wait("an invitation", |event| match event {
+            Event::Invitation(invitation) => Some(invitation),
+            _ => None,
+        });
+        let accepted = tokio::time::timeout(Duration::from_secs(3), accept).await;
+        if let Ok(incoming) = accepted {
+            incoming.accept();
+            break invitation.answer().await.unwrap();
+        }
+    };
+    assert_eq!(connected.id, alice.id());
+    tokio::time::sleep(every * 3).await;
+    assert_eq!(connected.id, alice.id(), "it was renewed while somebody was linked with it");
+    assert_eq!(bob.session.peers().len(), 1);
 }
