@@ -387,6 +387,25 @@ fn who_was_away_or_came_later_learns_of_the_removal() {
 }
 
 #[test]
+fn who_removed_and_was_started_anew_still_tells_newcomers() {
+    let mut party = open(3);
+    party.remove(1, 3, "");
+    // 1 starts anew and hears of its own removal from 2, which leaves.
+    party.cut(1, 2);
+    party.add(Config { incarnation: 11, ..config(1) }, 1);
+    party.wait(Duration::from_secs(5));
+    party.bring_in(2, 1);
+    assert_eq!(party.peers(1), [2]);
+    party.command(2, Command::Leave);
+    party.wait(Duration::from_secs(5));
+    party.add(config(4), 4);
+    party.bring_in(1, 4);
+    party.invite(3, 4);
+    party.accept_all();
+    assert_eq!(party.peers(4), [1]);
+}
+
+#[test]
 fn with_a_host_nobody_else_invites_or_removes() {
     let mut party = Party::default();
     party.add(Config { inviting: Inviting::HostAlone, ..config(1) }, 1);

@@ -106,8 +106,11 @@ impl Session {
                 continue;
             }
             removals.push(removal.clone());
-            if removal.issuer != self.config.id && self.may_bring_in(self.config.id) {
-                // Its issuer may have left, or the newcomer has not met it: it knows this peer.
+            let own = (removal.issuer, removal.issuer_incarnation);
+            if own != (self.config.id, self.config.incarnation) && self.may_bring_in(self.config.id)
+            {
+                // Its issuer may have left, or been started anew as this peer may have been itself, or the
+                // newcomer has not met it: it knows this peer, as it is now.
                 removals.push(self.sign_removal(subject, removal.text.clone(), removal.until));
             }
         }
