@@ -201,7 +201,7 @@ impl Session {
 
     /// What is known of a peer: as a member, or as one that is near.
     pub fn known(&self, peer: PeerId) -> Option<PeerInfo> {
-        let member = self.members.get(&peer).filter(|member| member.connected);
+        let member = self.connected_member(peer);
         let nearby = || self.nearby.get(&peer)?.reported.as_ref().map(PeerInfo::from);
         member.map(|member| member.info(peer)).or_else(nearby)
     }
@@ -224,21 +224,26 @@ impl Session {
 
     /// How a peer in the session has shown that it may be here.
     pub fn verified(&self, peer: PeerId) -> Option<&Verified> {
-        let member = self.members.get(&peer).filter(|member| member.connected)?;
+        let member = self.connected_member(peer)?;
         member.verified.as_ref()
     }
 
     /// The lasting id that a peer in the session has proven to have, if its link runs under one made
     /// for the occasion.
     pub fn lasting_id(&self, peer: PeerId) -> Option<PeerId> {
-        self.members.get(&peer).filter(|member| member.connected)?.lasting
+        self.connected_member(peer)?.lasting
     }
 
     /// Digits that people at both ends of the link to a peer can compare: twenty, in groups of four.
     /// They are equal when nobody is in between, and differ from link to link.
     pub fn comparison(&self, peer: PeerId) -> Option<String> {
         let link = self.attached(peer).or_else(|| self.greeted_link(peer))?;
-        Some(crate::trust::comparison(&self.links.get(&link)?.keys))
+        self.links.get(&link)?.comparison.clone()
+    }
+
+    /// Whether this peer announces itself and looks for others.
+    pub fn is_looking(&self) -> bool {
+        self.looking
     }
 
     /// Whether this peer is linked with nobody, and about to be with nobody.
@@ -409,6 +414,11 @@ impl Session {
 
     fn event(&mut self, event: Event) {
         self.outputs.push_back(Output::Event(event));
+    }
+
+    /// The peer, if it is in the session as far as the application knows.
+    fn connected_member(&self, peer: PeerId) -> Option<&Member> {
+        self.members.get(&peer).filter(|member| member.connected)
     }
 
     /// The link that carries the peer's messages, if there is one.

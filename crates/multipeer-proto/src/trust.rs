@@ -10,8 +10,9 @@ mod secret;
 mod statement;
 
 pub(crate) use self::{
-    admission::CERTIFICATE_SCHEME, certificate::certificate_message, comparison::comparison,
-    exchange::PROOF_BYTES,
+    admission::CERTIFICATE_SCHEME,
+    comparison::comparison,
+    exchange::{PROOF_BYTES, link_message},
 };
 pub use self::{
     admission::{Admission, AdmissionError, Scheme, Verified},

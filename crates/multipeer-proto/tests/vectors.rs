@@ -188,7 +188,7 @@ fn frames_are_the_bytes_of_the_vectors() {
 }
 
 #[test]
-fn vouchers_and_removals_are_signed_as_in_the_vectors() {
+fn vouchers_removals_and_lasting_ids_are_signed_as_in_the_vectors() {
     let secret: [u8; 32] = std::array::from_fn(|at| u8::try_from(at).unwrap());
     let (keys, incarnation) = (Keys::from_secret(&secret), 4);
     let service = ServiceType::new("chat").unwrap();
@@ -202,6 +202,10 @@ fn vouchers_and_removals_are_signed_as_in_the_vectors() {
         "too loud".to_owned(),
         unix + 3600,
     );
+    let ends = [peer(0xab), peer(0xcd)];
+    let link = LinkKeys::new([0x11; 32], [0x22; 32]);
+    let lasting = LastingId::prove(&keys, Role::Dialler, ends, &link);
+    assert!(lasting.check(&keys, Role::Dialler, ends, &link));
     assert_eq!(voucher.check(&keys, &service, subject, unix), Ok(()));
     assert!(removal.check(&keys, &service, unix));
     let vectors = json!([
@@ -226,6 +230,15 @@ fn vouchers_and_removals_are_signed_as_in_the_vectors() {
             "until": removal.until,
             "text": removal.text,
             "signature": hex(&removal.signature),
+        },
+        {
+            "name": "lasting id, shown by the dialler",
+            "secret": hex(&secret),
+            "id": hex(lasting.id.as_bytes()),
+            "dialler": hex(ends[0].as_bytes()),
+            "acceptor": hex(ends[1].as_bytes()),
+            "exporter": hex(&[0x11; 32]),
+            "signature": hex(&lasting.signature),
         },
     ]);
     check("statements.json", &vectors);

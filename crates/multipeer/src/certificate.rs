@@ -87,7 +87,8 @@ impl Certificate {
             asks_application: false,
         };
         let signed = certificate.show(b"").map_err(|error| problem(&error))?;
-        match check_signature(&signed, b"") {
+        let matches = own(&signed).and_then(|der| check_signature(&parse(&der)?, &signed, b""));
+        match matches {
             Ok(()) => Ok(certificate),
             Err(CertificateError::WrongSignature) => Err(CertificateFileError::WrongKey),
             Err(error) => Err(CertificateFileError::Malformed { what, problem: error.to_string() }),
@@ -190,10 +191,9 @@ impl Certifier for Certificate {
         message: &[u8],
         unix: u64,
     ) -> Result<Checked, CertificateError> {
-        check_signature(shown, message)?;
-        let (der, end_entity);
-        der = own(shown)?;
-        end_entity = EndEntityCert::try_from(&der).map_err(|error| malformed(&error))?;
+        let der = own(shown)?;
+        let end_entity = parse(&der)?;
+        check_signature(&end_entity, shown, message)?;
         let subject = subject(&end_entity);
         if self.asks_application {
             return Ok(Checked::AskApplication { subject });
@@ -232,8 +232,9 @@ fn certificates(
     Ok(found)
 }
 
-fn malformed(error: &webpki::Error) -> CertificateError {
-    CertificateError::Malformed { problem: error.to_string() }
+fn parse<'a>(der: &'a CertificateDer<'_>) -> Result<EndEntityCert<'a>, CertificateError> {
+    EndEntityCert::try_from(der)
+        .map_err(|error| CertificateError::Malformed { problem: error.to_string() })
 }
 
 /// The certificate of the peer itself.
@@ -245,9 +246,11 @@ fn own(shown: &ShownCertificate) -> Result<CertificateDer<'_>, CertificateError>
 }
 
 /// Whether the message is signed by the key of the peer's own certificate.
-fn check_signature(shown: &ShownCertificate, message: &[u8]) -> Result<(), CertificateError> {
-    let der = own(shown)?;
-    let end_entity = EndEntityCert::try_from(&der).map_err(|error| malformed(&error))?;
+fn check_signature(
+    end_entity: &EndEntityCert<'_>,
+    shown: &ShownCertificate,
+    message: &[u8],
+) -> Result<(), CertificateError> {
     let scheme = SignatureScheme::from(shown.scheme);
     let known = SCHEMES.contains(&scheme);
     let algorithms = algorithms().mapping.iter().find(|(of, _)| known && *of == scheme);

@@ -248,16 +248,11 @@ impl SessionBuilder {
             (_, identity) => (identity.unwrap_or_else(Identity::generate), None),
         };
         let endpoint = endpoint::bind(&identity, &self.interfaces, self.port).await?;
-        let port = endpoint.bound_sockets().first().map_or(0, std::net::SocketAddr::port);
+        let (port, addresses) = endpoint::whereabouts(&endpoint);
         let on_named_interfaces = !self.interfaces.is_empty();
         let renews = self.announce == Announce::Private && self.port.is_none();
         let renewal = renews.then(|| Renewal::new(self.renewal_interval, self.interfaces.clone()));
-        let site = Site {
-            service: service.clone(),
-            port,
-            interfaces: self.interfaces,
-            addresses: endpoint.addr().ip_addrs().copied().collect(),
-        };
+        let site = Site { service: service.clone(), port, interfaces: self.interfaces, addresses };
         let discovery =
             self.discovery.start(site).map_err(|error| StartError::Discovery { error })?;
 
@@ -328,6 +323,6 @@ pub(crate) fn incarnation() -> u64 {
     u64::try_from(since_1970().as_micros()).unwrap_or_default().max(1)
 }
 
-fn since_1970() -> Duration {
+pub(crate) fn since_1970() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }

@@ -1,18 +1,13 @@
 //! Devices that this one knows from before.
 
-use std::{
-    collections::BTreeMap,
-    fmt::Write,
-    path::PathBuf,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{collections::BTreeMap, fmt::Write, path::PathBuf};
 
 use multipeer_proto::{
     DisplayName, PeerId,
     trust::{Admission, Secret, Verified},
 };
 
-use crate::{error::IdentityError, peer::Peer, private_file};
+use crate::{config::since_1970, error::IdentityError, peer::Peer, private_file};
 
 /// Devices that are kept, at most.
 const MAX_DEVICES: usize = 1024;
@@ -105,10 +100,9 @@ impl PairedDevices {
         if known.is_none() && matches!(verified, Verified::Open | Verified::Voucher { .. }) {
             return Ok(false);
         }
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let (since, how) = match known {
             Some(known) => (known.since, known.how.clone()),
-            None => (now.as_secs(), verified.as_str().to_owned()),
+            None => (since_1970().as_secs(), verified.as_str().to_owned()),
         };
         let device = PairedDevice { id: peer.id, name: peer.name.clone(), since, how };
         let mut devices = self.devices.clone();

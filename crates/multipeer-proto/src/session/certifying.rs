@@ -1,12 +1,12 @@
 //! Admission by certificate: the dialler shows its own, the acceptor checks it and shows its own.
 
-use super::{Event, InviteError, Session, proving::Proving};
+use super::{Event, InviteError, Session, links::Link, proving::Proving};
 use crate::{
     frame::{self, Frame, GoodbyeReason, Hello},
-    id::{LinkId, PeerId},
+    id::LinkId,
     limits::CERTIFICATE_TIMEOUT,
     time::Timestamp,
-    trust::{CertificateError, Checked, Role, Verified, certificate_message},
+    trust::{CertificateError, Checked, Role, Verified, link_message},
 };
 
 impl Session {
@@ -15,12 +15,11 @@ impl Session {
         &mut self,
         now: Timestamp,
         id: LinkId,
-        peer: PeerId,
         role: Role,
         hello: Hello,
     ) {
         if role == Role::Dialler
-            && let Err(error) = self.show_certificate(id, peer, role)
+            && let Err(error) = self.show_certificate(id, role)
         {
             return self.refuse_certificate(now, id, error);
         }
@@ -45,7 +44,7 @@ impl Session {
             return;
         };
         let shown = certificate.into();
-        let message = self.message_of(role.other(), role, peer, id);
+        let message = self.certificate_message(id, role.other());
         let checked = match self.config.admission.certifier() {
             Some(certifier) => certifier.check(&shown, &message, self.unix(now)),
             // What is asked for was changed meanwhile.
@@ -72,7 +71,7 @@ impl Session {
         id: LinkId,
         rejected: Option<String>,
     ) {
-        if !self.links.get(&id).is_some_and(super::links::Link::awaits_verdict) {
+        if !self.links.get(&id).is_some_and(Link::awaits_verdict) {
             return;
         }
         if let Some(text) = rejected {
@@ -89,9 +88,8 @@ impl Session {
     }
 
     fn trust(&mut self, now: Timestamp, id: LinkId, role: Role, hello: Hello, subject: String) {
-        let Some(peer) = self.links.get(&id).map(|link| link.peer) else { return };
         if role == Role::Acceptor
-            && let Err(error) = self.show_certificate(id, peer, role)
+            && let Err(error) = self.show_certificate(id, role)
         {
             return self.refuse_certificate(now, id, error);
         }
@@ -102,13 +100,8 @@ impl Session {
         }
     }
 
-    fn show_certificate(
-        &mut self,
-        id: LinkId,
-        peer: PeerId,
-        role: Role,
-    ) -> Result<(), CertificateError> {
-        let message = self.message_of(role, role, peer, id);
+    fn show_certificate(&mut self, id: LinkId, role: Role) -> Result<(), CertificateError> {
+        let message = self.certificate_message(id, role);
         if let Some(certifier) = self.config.admission.certifier() {
             let certificate = certifier.show(&message)?;
             self.send(id, Frame::Certificate(certificate.into()));
@@ -116,14 +109,12 @@ impl Session {
         Ok(())
     }
 
-    /// What the end of the link with the role `of` signs, where this end has the role `own`.
-    fn message_of(&self, of: Role, own: Role, peer: PeerId, id: LinkId) -> Vec<u8> {
-        let (dialler, acceptor) = match own {
-            Role::Dialler => (self.config.id, peer),
-            Role::Acceptor => (peer, self.config.id),
+    /// What the end of the link with this role signs.
+    fn certificate_message(&self, id: LinkId, role: Role) -> Vec<u8> {
+        let message = |link: &Link| {
+            let (ends, _) = link.ends(self.config.id);
+            link_message("certificate", role, &[], ends, &link.keys)
         };
-        let message =
-            |link: &super::links::Link| certificate_message(of, dialler, acceptor, &link.keys);
         self.links.get(&id).map(message).unwrap_or_default()
     }
 
@@ -133,9 +124,8 @@ impl Session {
         id: LinkId,
         error: CertificateError,
     ) {
-        let Some(peer) = self.links.get(&id).map(|link| link.peer) else { return };
-        self.statistics.refused_links += 1;
-        self.close_link(id, GoodbyeReason::NotAdmitted, error.to_string());
-        self.fail_invitations(now, peer, &InviteError::Certificate { error });
+        let text = error.to_string();
+        let error = InviteError::Certificate { error };
+        self.turn_away(now, id, GoodbyeReason::NotAdmitted, text, &error);
     }
 }

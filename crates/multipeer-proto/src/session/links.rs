@@ -14,7 +14,7 @@ use crate::{
     },
     session::errors::VersionRange,
     time::Timestamp,
-    trust::{CertificateError, LinkKeys, Role, Verified},
+    trust::{CertificateError, LinkKeys, Role, Verified, comparison},
     turnstile::Network,
 };
 
@@ -39,6 +39,8 @@ pub(super) struct Link {
     pub(super) proving: Option<Proving>,
     /// How it was admitted.
     pub(super) verified: Option<Verified>,
+    /// What people at both ends can compare, once the peer is admitted.
+    pub(super) comparison: Option<String>,
     pub(super) join_sent: Option<Join>,
     pub(super) join_received: Option<Join>,
     /// When it is closed unless it has come to something.
@@ -133,6 +135,7 @@ impl Session {
                 profile: None,
                 proving: Some(proving),
                 verified: None,
+                comparison: None,
                 join_sent: None,
                 join_received: None,
                 deadline,
@@ -244,18 +247,14 @@ impl Session {
             let ours = VersionRange(oldest, newest);
             let theirs = VersionRange(hello.min_version, hello.version);
             let text = format!("this side speaks {ours}, the other side {theirs}");
-            self.statistics.refused_links += 1;
-            self.close_link(id, GoodbyeReason::Version, text);
-            self.fail_invitations(now, peer, &InviteError::Version { ours, theirs });
-            return;
+            let error = InviteError::Version { ours, theirs };
+            return self.turn_away(now, id, GoodbyeReason::Version, text, &error);
         }
         if hello.service != self.config.service {
-            self.statistics.refused_links += 1;
+            let reason = GoodbyeReason::Service;
             let text = format!("this side runs {}", self.config.service);
-            let error = InviteError::Refused { reason: GoodbyeReason::Service, text: text.clone() };
-            self.close_link(id, GoodbyeReason::Service, text);
-            self.fail_invitations(now, peer, &error);
-            return;
+            let error = InviteError::Refused { reason, text: text.clone() };
+            return self.turn_away(now, id, reason, text, &error);
         }
         if link.reference.is_none() {
             link.reference = Some(LinkRef { dialler: peer, attempt: hello.attempt });
@@ -279,6 +278,7 @@ impl Session {
         link.deadline = now + IDLE_LINK_TIMEOUT;
         link.hello = Some(hello);
         link.profile = Some(profile);
+        link.comparison = Some(comparison(&link.keys));
         self.drop_superseded_links(now, id, peer, gone, incarnation);
         self.greet_member(now, id, peer);
         if self.keep_one_link(now, peer) == Some(id) {
@@ -456,6 +456,21 @@ impl Session {
         self.outputs.push_back(Output::CloseLink { link: id, reason, text });
     }
 
+    /// Closes a link whose peer this side does not want, which ends what was asked of the peer.
+    pub(super) fn turn_away(
+        &mut self,
+        now: Timestamp,
+        id: LinkId,
+        reason: GoodbyeReason,
+        text: String,
+        error: &InviteError,
+    ) {
+        let Some(peer) = self.links.get(&id).map(|link| link.peer) else { return };
+        self.statistics.refused_links += 1;
+        self.close_link(id, reason, text);
+        self.fail_invitations(now, peer, error);
+    }
+
     /// Closes all links to a peer.
     pub(super) fn close_links_to(&mut self, peer: PeerId, reason: GoodbyeReason, text: &str) {
         let ids: Vec<LinkId> =
@@ -512,7 +527,7 @@ impl Session {
 
     /// Whether the peer is in the session, as far as the application knows.
     pub(super) fn is_connected(&self, peer: PeerId) -> bool {
-        self.members.get(&peer).is_some_and(|member| member.connected)
+        self.connected_member(peer).is_some()
     }
 
     /// Whether a new link to the peer would be used: it is a member, or invited.

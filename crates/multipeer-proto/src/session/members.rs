@@ -24,7 +24,7 @@ const DIGEST_PAUSE: Duration = Duration::from_secs(1);
 pub(super) struct Member {
     name: Option<DisplayName>,
     info: DiscoveryInfo,
-    incarnation: Option<u64>,
+    pub(super) incarnation: Option<u64>,
     /// How it was admitted, on the latest link.
     pub(super) verified: Option<Verified>,
     /// This peer's word for it, or that of the member by whom it came.
@@ -63,11 +63,6 @@ impl Member {
     /// Whether it is known to have this incarnation.
     pub(super) fn is_of(&self, incarnation: u64) -> bool {
         self.incarnation == Some(incarnation)
-    }
-
-    /// Its incarnation, as far as it is known.
-    pub(super) fn incarnation(&self) -> Option<u64> {
-        self.incarnation
     }
 
     fn add_address(&mut self, address: SocketAddr) {
@@ -328,9 +323,11 @@ impl Session {
             // The latest word counts, unless it is worth nothing and an earlier one is not.
             let holds = |voucher: &Voucher| self.check_voucher(now, subject, voucher).is_ok();
             let kept = self.members.get(&peer).and_then(|member| member.voucher.clone());
-            let voucher = match record.voucher {
-                Some(voucher) if !holds(&voucher) => kept.filter(holds).or(Some(voucher)),
-                voucher => voucher.or(kept),
+            let voucher = match (record.voucher, kept) {
+                (Some(latest), Some(kept)) if latest != kept && !holds(&latest) && holds(&kept) => {
+                    Some(kept)
+                }
+                (latest, kept) => latest.or(kept),
             };
             if let Some(member) = self.members.get_mut(&peer) {
                 member.incarnation = Some(record.incarnation);

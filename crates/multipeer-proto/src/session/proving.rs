@@ -217,8 +217,8 @@ impl Session {
     }
 
     fn remembered(&self, peer: PeerId) -> Option<Remembered> {
-        let member = self.members.get(&peer).filter(|member| member.connected)?;
-        let (incarnation, verified) = (member.incarnation()?, member.verified.clone()?);
+        let member = self.connected_member(peer)?;
+        let (incarnation, verified) = (member.incarnation?, member.verified.clone()?);
         Some(Remembered { incarnation, verified })
     }
 
@@ -244,7 +244,7 @@ impl Session {
             };
         };
         let Begun { name, means: Means::Secret(scheme, exchange), .. } = ours else {
-            return self.begin_certifying(now, id, peer, role, hello);
+            return self.begin_certifying(now, id, role, hello);
         };
         let Ok(proofs) = exchange.finish(&message, &link.keys) else {
             self.note_wrong_proof(now, peer);
@@ -269,11 +269,9 @@ impl Session {
         let ours = Proof { confirmation: proofs.ours };
         if !proofs.verify(&proof.confirmation) {
             self.note_wrong_proof(now, peer);
-            self.statistics.refused_links += 1;
             let error = InviteError::WrongSecret { scheme, name };
-            self.close_link(id, GoodbyeReason::NotAdmitted, error.to_string());
-            self.fail_invitations(now, peer, &error);
-            return;
+            let text = error.to_string();
+            return self.turn_away(now, id, GoodbyeReason::NotAdmitted, text, &error);
         }
         if role == Role::Acceptor {
             self.send(id, Frame::Proof(ours));
@@ -338,30 +336,24 @@ impl Session {
         }
     }
 
-    /// Lets the peer in by a voucher, if it waits for that and there is one.
+    /// Lets the peer in by a voucher, if it waits for that and there is one that holds. The next one may
+    /// be better: it has a while.
     pub(super) fn prove_by_voucher(&mut self, now: Timestamp, peer: PeerId) {
-        let waiting = self.links.iter().filter(|(_, l)| l.peer == peer && l.awaits_voucher());
-        for id in waiting.map(|(&id, _)| id).collect::<Vec<_>>() {
-            let Some(link) = self.links.get_mut(&id) else { continue };
-            let Some(Proving { role, remembered, stage: Stage::Voucher(hello, profile) }) =
-                link.proving.take()
-            else {
+        let vouched = |(&id, link): (&LinkId, &Link)| match &link.proving {
+            Some(Proving { stage: Stage::Voucher(hello, _), .. }) if link.peer == peer => {
+                let verified = self.vouched(now, peer, hello.incarnation)?.ok()?;
+                Some((id, verified))
+            }
+            _ => None,
+        };
+        for (id, verified) in self.links.iter().filter_map(vouched).collect::<Vec<_>>() {
+            let proving = self.links.get_mut(&id).and_then(|link| link.proving.take());
+            let Some(Proving { role, stage: Stage::Voucher(hello, profile), .. }) = proving else {
                 continue;
             };
-            match self.vouched(now, peer, hello.incarnation) {
-                Some(Ok(verified)) => {
-                    self.admit(id, role, *hello, verified);
-                    if let Some(profile) = profile {
-                        self.handle_profile(now, id, profile);
-                    }
-                }
-                // The next one may be better: it has a while.
-                _ => {
-                    if let Some(link) = self.links.get_mut(&id) {
-                        let stage = Stage::Voucher(hello, profile);
-                        link.proving = Some(Proving { role, remembered, stage });
-                    }
-                }
+            self.admit(id, role, *hello, verified);
+            if let Some(profile) = profile {
+                self.handle_profile(now, id, profile);
             }
         }
     }
@@ -387,14 +379,12 @@ impl Session {
 
     /// The peer has nothing that this side asks for.
     fn refuse(&mut self, now: Timestamp, id: LinkId, voucher: Option<VoucherError>) {
-        let Some(peer) = self.links.get(&id).map(|link| link.peer) else { return };
-        self.statistics.refused_links += 1;
         let mut demand = self.config.admission.demand();
         if let Some(error) = voucher {
             demand = format!("{demand}; {error}");
         }
-        self.close_link(id, GoodbyeReason::NotAdmitted, demand.clone());
-        self.fail_invitations(now, peer, &InviteError::NotAdmitted { demand });
+        let error = InviteError::NotAdmitted { demand: demand.clone() };
+        self.turn_away(now, id, GoodbyeReason::NotAdmitted, demand, &error);
     }
 
     /// Whether there were too many wrong proofs, of the peer or of late. Members are not kept waiting.

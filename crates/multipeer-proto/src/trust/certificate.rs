@@ -4,9 +4,6 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use super::{LinkKeys, Role};
-use crate::id::PeerId;
-
 /// A certificate, and the signature that proves that its key is at hand.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShownCertificate {
@@ -93,19 +90,4 @@ pub trait Certifier: fmt::Debug + Send + Sync {
         message: &[u8],
         unix: u64,
     ) -> Result<Checked, CertificateError>;
-}
-
-/// What the one with this role signs: worth nothing on another link, between others, or reflected.
-pub(crate) fn certificate_message(
-    role: Role,
-    dialler: PeerId,
-    acceptor: PeerId,
-    keys: &LinkKeys,
-) -> Vec<u8> {
-    let label: &[u8] = match role {
-        Role::Dialler => b"multipeer certificate dialler",
-        Role::Acceptor => b"multipeer certificate acceptor",
-    };
-    let parts = [label, &[0], dialler.as_bytes(), acceptor.as_bytes(), keys.exporter().as_slice()];
-    parts.concat()
 }

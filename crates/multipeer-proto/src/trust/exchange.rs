@@ -64,6 +64,24 @@ impl Role {
     }
 }
 
+/// What the end of a link with this role signs, about `what` and some bytes more: worth nothing on another
+/// link, between others, or reflected.
+pub(crate) fn link_message(
+    what: &str,
+    role: Role,
+    more: &[u8],
+    [dialler, acceptor]: [PeerId; 2],
+    keys: &LinkKeys,
+) -> Vec<u8> {
+    let role = match role {
+        Role::Dialler => "dialler",
+        Role::Acceptor => "acceptor",
+    };
+    let label = format!("multipeer {what} {role}\0");
+    let ends = [dialler.as_bytes().as_slice(), acceptor.as_bytes()];
+    [&[label.as_bytes(), more][..], &ends, &[keys.exporter().as_slice()]].concat().concat()
+}
+
 /// One side's half of an exchange: its message is sent, the other's is waited for.
 pub struct Exchange {
     role: Role,

@@ -4,6 +4,7 @@ use minicbor::{Decode, Encode};
 
 use super::{
     LinkKeys, Role,
+    exchange::link_message,
     keys::{Keys, SIGNATURE_BYTES},
 };
 use crate::id::PeerId;
@@ -35,17 +36,8 @@ impl LastingId {
     }
 }
 
-fn message(id: PeerId, role: Role, [dialler, acceptor]: [PeerId; 2], link: &LinkKeys) -> Vec<u8> {
-    let label: &[u8] = match role {
-        Role::Dialler => b"multipeer identity dialler",
-        Role::Acceptor => b"multipeer identity acceptor",
-    };
-    let mut message = label.to_vec();
-    message.push(0);
-    for part in [id.as_bytes(), dialler.as_bytes(), acceptor.as_bytes(), link.exporter()] {
-        message.extend_from_slice(part);
-    }
-    message
+fn message(id: PeerId, role: Role, ends: [PeerId; 2], link: &LinkKeys) -> Vec<u8> {
+    link_message("identity", role, id.as_bytes(), ends, link)
 }
 
 #[cfg(test)]

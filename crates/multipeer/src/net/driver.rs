@@ -19,7 +19,7 @@ use tokio::{
 use tracing::{debug, trace};
 
 use super::{
-    Gate, Renewal, Request,
+    Gate, Renewal, Request, endpoint,
     gate::link_keys,
     link::{self, Link, LinkInput},
     shared::{Shared, View},
@@ -39,7 +39,7 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Pings that wait for their answer.
 const MAX_PINGS: usize = 256;
 /// Time for links to say goodbye, and for the endpoint to close.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What the driver is made of.
 pub(crate) struct Parts {
@@ -92,8 +92,6 @@ pub(crate) struct Driver {
     pub(super) start: Instant,
     pub(super) port: u16,
     pub(super) renewal: Option<Renewal>,
-    /// Whether discovery announces and browses.
-    pub(super) looking: bool,
     pub(super) max_message_bytes: usize,
     pub(super) on_named_interfaces: bool,
     pub(super) left: bool,
@@ -127,7 +125,6 @@ impl Driver {
             start: Instant::now(),
             port: parts.port,
             renewal: parts.renewal,
-            looking: false,
             max_message_bytes: parts.max_message_bytes,
             on_named_interfaces: parts.on_named_interfaces,
             left: false,
@@ -138,7 +135,7 @@ impl Driver {
 
     /// Runs until the session is over, and leaves nothing behind. Returns the last id that it had.
     pub(crate) async fn run(mut self) -> PeerId {
-        let addresses = self.endpoint.addr().ip_addrs().copied().collect();
+        let (_, addresses) = endpoint::whereabouts(&self.endpoint);
         self.handle(Input::OwnAddresses(addresses));
         while !self.left {
             self.step().await;

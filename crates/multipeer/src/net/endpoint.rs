@@ -85,6 +85,12 @@ async fn bind_port(
     }
 }
 
+/// The port and the addresses on which an endpoint is reached.
+pub(crate) fn whereabouts(endpoint: &Endpoint) -> (u16, Vec<SocketAddr>) {
+    let port = endpoint.bound_sockets().first().map_or(0, SocketAddr::port);
+    (port, endpoint.addr().ip_addrs().copied().collect())
+}
+
 fn builder(identity: &Identity) -> Builder {
     // Nothing here leaves the local network: no relay, no lookup service, no port mapping.
     Endpoint::builder(presets::Minimal)

@@ -86,14 +86,8 @@ impl Driver {
                     self.unconfirmed = lane.close();
                 }
             }
-            Output::Look(true) => {
-                self.looking = true;
-                self.discovery.look();
-            }
-            Output::Look(false) => {
-                self.looking = false;
-                self.discovery.stop();
-            }
+            Output::Look(true) => self.discovery.look(),
+            Output::Look(false) => self.discovery.stop(),
             Output::Announce(announcement) => self.discovery.announce(&announcement),
             Output::Verify { peer } => self.discovery.verify(peer),
             Output::InviteAnswered { invitation, result } => {

@@ -6,13 +6,14 @@ use multipeer_proto::{Command, Input};
 use tokio::time::{Instant, timeout};
 use tracing::debug;
 
-use super::{driver::Driver, endpoint};
+use super::{
+    driver::{CLOSE_TIMEOUT, Driver},
+    endpoint,
+};
 use crate::{config::incarnation, discovery, identity::Identity};
 
 /// Pause until the next look when the session had something to do, or there was no socket.
 const PAUSE: Duration = Duration::from_secs(5);
-/// Time for the former endpoint to close.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// When the id is renewed, and how.
 pub(crate) struct Renewal {
@@ -45,15 +46,10 @@ impl Driver {
             Ok(endpoint) => endpoint,
             Err(error) => return debug!(%error, "the id is not renewed"),
         };
-        // Somebody may have come while the socket was being bound.
-        if !self.session.is_idle() {
-            return endpoint.close().await;
-        }
         renewal.at = Instant::now() + renewal.every;
         let former = std::mem::replace(&mut self.endpoint, endpoint);
         discovery::retire(self.session.id());
-        let port = self.endpoint.bound_sockets().first().map_or(0, std::net::SocketAddr::port);
-        let addresses: Vec<_> = self.endpoint.addr().ip_addrs().copied().collect();
+        let (port, addresses) = endpoint::whereabouts(&self.endpoint);
         self.discovery.stop();
         self.discovery.move_to(port, addresses.clone());
         self.handle(Input::OwnAddresses(addresses));
@@ -61,7 +57,7 @@ impl Driver {
         self.handle(Input::Command(Command::Renew { keys, incarnation: incarnation() }));
         self.port = port;
         self.publish_view();
-        if self.looking {
+        if self.session.is_looking() {
             self.discovery.look();
         }
         self.tasks.spawn(async move { _ = timeout(CLOSE_TIMEOUT, former.close()).await });
