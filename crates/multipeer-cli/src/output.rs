@@ -36,7 +36,11 @@ pub(crate) fn passcode(passcode: &Passcode, json: bool) {
 
 /// A peer as JSON.
 pub(crate) fn peer_json(peer: &Peer) -> Value {
-    json!({"id": peer.id.to_string(), "name": peer.name.as_str()})
+    let mut object = json!({"id": peer.id.to_string(), "name": peer.name.as_str()});
+    if let Some(lasting) = peer.lasting_id {
+        object["lasting_id"] = json!(lasting.to_string());
+    }
+    object
 }
 
 /// Writes events as JSON, with the seconds since it was made.
@@ -63,8 +67,6 @@ impl JsonEvents {
             let verified = session.verified(peer);
             object.insert("verified".to_owned(), json!(verified.as_ref().map(Verified::as_str)));
             object.insert("comparison".to_owned(), json!(session.comparison(peer)));
-            let lasting = session.lasting_id(peer).map(|id| id.to_string());
-            object.insert("lasting_id".to_owned(), json!(lasting));
         }
         self.print_object(object);
     }

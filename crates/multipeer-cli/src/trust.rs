@@ -7,12 +7,31 @@ use std::{
     time::Duration,
 };
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use multipeer::{
     Admission, Announce, Certificate, Inviting, PairedDevices, PasscodeForm, PeerId, SessionBuilder,
 };
 
 use crate::failure::Failure;
+
+/// What everyone who is near is told.
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+enum Announcing {
+    #[default]
+    Public,
+    Private,
+    Paired,
+}
+
+impl From<Announcing> for Announce {
+    fn from(announcing: Announcing) -> Self {
+        match announcing {
+            Announcing::Public => Self::Public,
+            Announcing::Private => Self::Private,
+            Announcing::Paired => Self::Paired,
+        }
+    }
+}
 
 /// Whom a session takes: everyone, unless one of these is given. Not `Debug`: it holds secrets.
 #[derive(Clone, Args)]
@@ -79,11 +98,12 @@ pub(crate) struct Trust {
     #[arg(long, global = true, requires = "identity")]
     paired: bool,
 
-    /// Announce neither name nor a lasting id: those who are let in are told
-    #[arg(long, global = true)]
-    private: bool,
+    /// What to tell everyone who is near: name and id, or neither (those who are let in are told), or
+    /// neither but to paired devices (needs --identity)
+    #[arg(long, global = true, value_enum, value_name = "WHAT", default_value_t)]
+    announce: Announcing,
 
-    /// Take another id, of those who are --private, after so many seconds without anyone linked
+    /// Take another id after so many seconds without anyone linked, unless what is announced is public
     #[arg(long, global = true, value_name = "SECONDS", default_value_t = 900)]
     renewal_interval: u64,
 
@@ -99,11 +119,9 @@ impl Trust {
         mut builder: SessionBuilder,
         identity: Option<&Path>,
     ) -> Result<SessionBuilder, Failure> {
-        if self.private {
-            builder = builder
-                .announce(Announce::Private)
-                .renewal_interval(Duration::from_secs(self.renewal_interval));
-        }
+        builder = builder
+            .announce(self.announce.into())
+            .renewal_interval(Duration::from_secs(self.renewal_interval));
         if self.host {
             builder = builder.inviting(Inviting::HostAlone);
         }
@@ -139,8 +157,12 @@ impl Trust {
         if !self.allowed.is_empty() {
             demands.push(Admission::allowlist(self.allowed.iter().copied()));
         }
-        if let Some(identity) = identity.filter(|_| self.paired) {
-            demands.push(PairedDevices::load(paired_file(identity))?.admission());
+        if let Some(identity) = identity {
+            let devices = PairedDevices::load(paired_file(identity))?;
+            builder = builder.paired(&devices);
+            if self.paired {
+                demands.push(devices.admission());
+            }
         }
         Ok(match demands.into_iter().reduce(Admission::or) {
             Some(admission) => builder.admission(admission),

@@ -267,17 +267,20 @@ fn a_capture_of_private_announcements_has_no_name_and_no_lasting_id() {
         let host = lab.network().and_then(|network| lab.host_on(network)).unwrap();
         let made = host.run(&multipeer(), &["id", "--identity", &identity]).unwrap();
         let lasting = String::from_utf8(made.stdout).unwrap().trim().to_owned();
-        let words = ["--private", "--identity", &identity];
-        let (packets, mut secrets) = capture(&mut lab, &folder, &words);
-        assert!(has(&packets, "_multipeer"), "{} bytes", packets.len());
         let raw: Vec<u8> = (0..32)
             .map(|at| u8::from_str_radix(&lasting[2 * at..2 * at + 2], 16).unwrap())
             .collect();
-        assert!(!packets.windows(32).any(|window| window == raw), "the lasting id is on the wire");
-        // Its first ten digits would stand in the name of a service.
-        secrets.extend(["Alice in Chains", "Bob Dylan", &lasting[..10]].map(str::to_owned));
-        for secret in secrets {
-            assert!(!has(&packets, &secret), "{secret:?} can be read on the network");
+        for mode in ["private", "paired"] {
+            let words = ["--announce", mode, "--identity", &identity];
+            let (packets, mut secrets) = capture(&mut lab, &folder, &words);
+            assert!(has(&packets, "_multipeer"), "{} bytes", packets.len());
+            assert_eq!(has(&packets, "_tags="), mode == "paired");
+            assert!(!packets.windows(32).any(|window| window == raw), "the lasting id is there");
+            // Its first ten digits would stand in the name of a service.
+            secrets.extend(["Alice in Chains", "Bob Dylan", &lasting[..10]].map(str::to_owned));
+            for secret in secrets {
+                assert!(!has(&packets, &secret), "{secret:?} can be read on the network");
+            }
         }
     });
 }
@@ -288,7 +291,7 @@ fn a_private_session_is_found_under_one_id_after_the_other() {
         let network = lab.network().unwrap();
         let (a, b) = (lab.host_on(network).unwrap(), lab.host_on(network).unwrap());
         let mut bob = b.spawn(&multipeer(), &["browse", "--json"]).unwrap();
-        let words = ["--ask", "--private", "--renewal-interval", "2"];
+        let words = ["--ask", "--announce", "private", "--renewal-interval", "2"];
         let _alice = chat(&a, "Alice", &words);
         let mut seen: Vec<String> = Vec::new();
         for _ in 0..3 {
@@ -302,5 +305,84 @@ fn a_private_session_is_found_under_one_id_after_the_other() {
         bob.wait_json("the end of the second one", PATIENCE, |value| {
             (value["event"] == "peer_lost" && value["peer"]["id"] == seen[1].as_str()).then_some(())
         });
+    });
+}
+
+#[test]
+fn a_paired_device_is_known_under_one_id_after_the_other_and_by_nobody_else() {
+    let test = "a_paired_device_is_known_under_one_id_after_the_other_and_by_nobody_else";
+    run_in_lab(test, |mut lab| {
+        let folder = Folder::new("paired");
+        let network = lab.network().unwrap();
+        let [a, b, c] = [(); 3].map(|()| lab.host_on(network).unwrap());
+        let [alice_id, bob_id] = ["alice", "bob"].map(|name| folder.path(name));
+        {
+            let pair = |host, name: &str, file: &str| {
+                let words = ["--passcode", "481-516", "--pair", "--identity", file];
+                chat(host, name, &words)
+            };
+            let mut alice = pair(&a, "Alice", &alice_id);
+            let mut bob = pair(&b, "Bob", &bob_id);
+            for program in [&mut alice, &mut bob] {
+                program.wait_json("the pairing", PATIENCE, |value| {
+                    value["text"].as_str()?.starts_with("paired with").then_some(())
+                });
+            }
+        }
+        let shown = a.run(&multipeer(), &["id", "--identity", &alice_id]).unwrap();
+        let lasting = String::from_utf8(shown.stdout).unwrap().trim().to_owned();
+        let mut stranger = c.spawn(&multipeer(), &["browse", "--json"]).unwrap();
+        let paired = ["browse", "--json", "--identity", &bob_id];
+        let mut bob = b.spawn(&multipeer(), &paired).unwrap();
+        let words = ["--announce", "paired", "--renewal-interval", "2", "--paired", "--ask"];
+        let mut alice = chat(&a, "Alice", &[&words[..], &["--identity", &alice_id]].concat());
+        let mut ids: Vec<String> = Vec::new();
+        for _ in 0..2 {
+            let id = bob.wait_json("another id", PATIENCE, |value| {
+                let peer = &value["peer"];
+                let is_she = value["event"] == "peer_found"
+                    && peer["name"] == "Alice"
+                    && peer["lasting_id"] == *lasting;
+                let id = peer["id"].as_str().filter(|_| is_she)?;
+                (!ids.iter().any(|old| old == id)).then(|| id.to_owned())
+            });
+            let seen = stranger.wait_json("the same id", PATIENCE, |value| {
+                let found = value["event"] == "peer_found" && value["peer"]["id"] == *id;
+                found.then(|| value["peer"].clone())
+            });
+            assert_eq!((&seen["name"], seen.get("lasting_id")), (&id[..10].into(), None));
+            ids.push(id);
+        }
+        // And each takes the other for who it is.
+        drop(bob);
+        let mut bob = chat(&b, "Bob", &["--paired", "--identity", &bob_id]);
+        wait(&mut alice, "invitation", "Bob");
+        alice.type_line("/accept Bob");
+        let verified = bob.wait_json("Alice", PATIENCE, |value| {
+            let is_she = value["event"] == "connected" && value["peer"]["lasting_id"] == *lasting;
+            is_she.then(|| value["verified"].clone())
+        });
+        assert_eq!(verified, "allowlist");
+    });
+}
+
+/// As croc's secrets did (CVE-2023-43621).
+#[test]
+fn a_passcode_from_a_file_stands_in_no_list_of_processes() {
+    run_in_lab("a_passcode_from_a_file_stands_in_no_list_of_processes", |mut lab| {
+        let folder = Folder::new("process-list");
+        let network = lab.network().unwrap();
+        let [a, b] = [(); 2].map(|()| lab.host_on(network).unwrap());
+        let (file, code) = (folder.path("code"), "quiet-otter-lantern-4711");
+        fs::write(&file, code).unwrap();
+        let [mut alice, _bob] = [(&a, "Alice"), (&b, "Bob")]
+            .map(|(host, name)| chat(host, name, &["--passcode-file", &file]));
+        let connected = wait(&mut alice, "connected", "Bob");
+        assert_eq!(connected["verified"], "passcode");
+        let processes = fs::read_dir("/proc").unwrap();
+        let command_line = |entry: fs::DirEntry| fs::read(entry.path().join("cmdline")).ok();
+        let lines: Vec<Vec<u8>> = processes.filter_map(|entry| command_line(entry.ok()?)).collect();
+        assert!(lines.iter().any(|line| has(line, &file)), "the list has command lines");
+        assert!(!lines.iter().any(|line| has(line, code)));
     });
 }

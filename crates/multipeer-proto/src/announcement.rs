@@ -4,6 +4,7 @@ use crate::{
     id::PeerId,
     limits::MAX_DISPLAY_NAME_BYTES,
     name::{DiscoveryInfo, DisplayName, NameError},
+    trust::AnnouncedTags,
 };
 
 /// The version of the record's format, the value of `_v`.
@@ -21,6 +22,8 @@ pub struct Announcement {
     pub name: Option<DisplayName>,
     /// What else it says.
     pub info: DiscoveryInfo,
+    /// What it says to those with whom it is paired.
+    pub tags: Option<AnnouncedTags>,
 }
 
 /// Why a TXT record is not an announcement of ours. Such records are ignored.
@@ -36,6 +39,9 @@ pub enum AnnouncementError {
     /// The id is none.
     #[error("the record's id is not a peer id")]
     Id,
+    /// The tags are none.
+    #[error("the record's tags are not 32 of 5 bytes each")]
+    Tags,
     /// The name or the info breaks a rule.
     #[error(transparent)]
     Name(#[from] NameError),
@@ -49,8 +55,10 @@ impl Announcement {
     pub fn to_txt(&self) -> Vec<(String, String)> {
         let own = [("_v", FORMAT.to_owned()), ("_id", self.peer.to_string())];
         let name = self.name.as_ref().map(|name| ("_name", name.as_str().to_owned()));
+        let tags = self.tags.as_ref().map(|tags| ("_tags", tags.to_text()));
         own.into_iter()
             .chain(name)
+            .chain(tags)
             .map(|(key, value)| (key.to_owned(), value))
             .chain(self.info.iter().map(|(key, value)| (key.to_owned(), value.to_owned())))
             .collect()
@@ -61,7 +69,7 @@ impl Announcement {
     pub fn from_txt<'a>(
         strings: impl IntoIterator<Item = (&'a str, &'a [u8])>,
     ) -> Result<Self, AnnouncementError> {
-        let (mut format, mut id, mut name) = (None, None, None);
+        let (mut format, mut id, mut name, mut tags) = (None, None, None, None);
         let mut info: Vec<(&str, &str)> = Vec::new();
         for (key, value) in strings {
             let value = std::str::from_utf8(value)
@@ -70,6 +78,7 @@ impl Announcement {
                 "_v" => _ = format.get_or_insert(value),
                 "_id" => _ = id.get_or_insert(value),
                 "_name" => _ = name.get_or_insert(value),
+                "_tags" => _ = tags.get_or_insert(value),
                 // Kept for later versions.
                 reserved if reserved.starts_with('_') => {}
                 _ if info.iter().any(|(known, _)| known.eq_ignore_ascii_case(key)) => {}
@@ -85,6 +94,9 @@ impl Announcement {
             peer: id.parse().map_err(|_| AnnouncementError::Id)?,
             name: name.map(DisplayName::new).transpose()?,
             info: DiscoveryInfo::new(info)?,
+            tags: tags
+                .map(|text| AnnouncedTags::from_text(text).ok_or(AnnouncementError::Tags))
+                .transpose()?,
         })
     }
 
@@ -111,6 +123,7 @@ mod tests {
             peer: PeerId::from_bytes([0xab; 32]),
             name: Some(DisplayName::new(name).unwrap()),
             info: DiscoveryInfo::new([("mood", "happy"), ("flag", "")]).unwrap(),
+            tags: None,
         }
     }
 
@@ -130,7 +143,11 @@ mod tests {
             Announcement { name: None, info: DiscoveryInfo::default(), ..announcement("Zoë") };
         assert_eq!(private.to_txt().len(), 2);
         assert_eq!(private.instance_name(), "ababababab");
-        assert_eq!(parse(&private.to_txt()), Ok(private));
+        assert_eq!(parse(&private.to_txt()), Ok(private.clone()));
+        let paired = Announcement { tags: AnnouncedTags::from_text(&"A".repeat(214)), ..private };
+        assert!(paired.tags.is_some());
+        assert!(paired.to_txt().iter().all(|(key, value)| key.len() + 1 + value.len() <= 255));
+        assert_eq!(parse(&paired.to_txt()), Ok(paired));
     }
 
     #[test]
@@ -155,6 +172,10 @@ mod tests {
         assert_eq!(parse(&[]), Err(AnnouncementError::Missing("_v")));
         assert_eq!(with("_v", "2"), AnnouncementError::Format("2".to_owned()));
         assert_eq!(with("_id", "abc"), AnnouncementError::Id);
+        let tags = AnnouncedTags::from_text(&"A".repeat(214));
+        let mut short = Announcement { tags, ..announcement("a") }.to_txt();
+        short.iter_mut().filter(|(key, _)| key == "_tags").for_each(|(_, text)| text.truncate(210));
+        assert_eq!(parse(&short), Err(AnnouncementError::Tags));
         assert!(matches!(with("_name", ""), AnnouncementError::Name(_)));
         assert!(matches!(with("_name", "a\u{7}"), AnnouncementError::Name(_)));
         let error = Announcement::from_txt([("mood", &[0xff][..])]).unwrap_err();

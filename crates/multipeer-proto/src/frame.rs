@@ -54,6 +54,10 @@ pub struct Hello {
     /// The member that told the sender of the receiver, and may be about to vouch for the sender.
     #[n(9)]
     pub introduced_by: Option<PeerId>,
+    /// Tags by which devices that are paired with the sender know it, when the link runs under an id made
+    /// for the occasion: 32 of 16 bytes each.
+    #[n(10)]
+    pub tags: Option<ByteVec>,
 }
 
 /// The first frame after admission, from both sides: how the sender presents itself.

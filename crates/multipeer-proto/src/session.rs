@@ -9,6 +9,8 @@ mod links;
 mod members;
 mod nearby;
 #[cfg(test)]
+mod pairing_tests;
+#[cfg(test)]
 mod party_tests;
 mod proving;
 #[cfg(test)]
@@ -44,7 +46,7 @@ use crate::{
     limits::{DIGEST_INTERVAL, LEAVE_TIMEOUT, MAX_ADDRESSES},
     name::DiscoveryInfo,
     time::Timestamp,
-    trust::{Keys, Verified},
+    trust::{Keys, Pairing, Verified},
 };
 
 /// The state machine of one peer.
@@ -77,6 +79,7 @@ pub struct Session {
     own_addresses: Vec<SocketAddr>,
     digest_at: Option<Timestamp>,
     wrong_proofs: WrongProofs,
+    pairing: Pairing,
     /// Who alone invites and removes, if somebody does.
     host: Option<PeerId>,
     removed: BTreeMap<PeerId, Removed>,
@@ -96,8 +99,10 @@ impl Session {
     /// A session that neither looks nor has anyone in it yet.
     pub fn new(config: Config) -> Self {
         let host = (config.inviting == Inviting::HostAlone).then_some(config.id);
+        let pairing = config.pairing();
         Self {
             config,
+            pairing,
             outputs: VecDeque::new(),
             links: BTreeMap::new(),
             gone: BTreeMap::new(),
@@ -194,15 +199,15 @@ impl Session {
             .map(|(&id, member)| member.info(id))
     }
 
-    /// The peers that are near, as far as they have been reported.
+    /// The peers that are near.
     pub fn nearby(&self) -> impl Iterator<Item = PeerInfo> {
-        self.nearby.values().filter_map(|nearby| nearby.reported.as_ref().map(PeerInfo::from))
+        self.nearby.values().map(|nearby| nearby.info().clone())
     }
 
     /// What is known of a peer: as a member, or as one that is near.
     pub fn known(&self, peer: PeerId) -> Option<PeerInfo> {
         let member = self.connected_member(peer);
-        let nearby = || self.nearby.get(&peer)?.reported.as_ref().map(PeerInfo::from);
+        let nearby = || Some(self.nearby.get(&peer)?.info().clone());
         member.map(|member| member.info(peer)).or_else(nearby)
     }
 
@@ -226,12 +231,6 @@ impl Session {
     pub fn verified(&self, peer: PeerId) -> Option<&Verified> {
         let member = self.connected_member(peer)?;
         member.verified.as_ref()
-    }
-
-    /// The lasting id that a peer in the session has proven to have, if its link runs under one made
-    /// for the occasion.
-    pub fn lasting_id(&self, peer: PeerId) -> Option<PeerId> {
-        self.connected_member(peer)?.lasting
     }
 
     /// Digits that people at both ends of the link to a peer can compare: twenty, in groups of four.
@@ -391,9 +390,12 @@ impl Session {
         match self.config.announce {
             Announce::Public => {
                 let (name, info) = (self.config.name.clone(), self.config.info.clone());
-                Announcement { peer, name: Some(name), info }
+                Announcement { peer, name: Some(name), info, tags: None }
             }
-            Announce::Private => Announcement { peer, name: None, info: DiscoveryInfo::default() },
+            private => {
+                let tags = (private == Announce::Paired).then(|| self.pairing.announced(peer));
+                Announcement { peer, name: None, info: DiscoveryInfo::default(), tags }
+            }
         }
     }
 

@@ -6,6 +6,7 @@ mod comparison;
 mod exchange;
 mod keys;
 mod lasting;
+mod pairing;
 mod secret;
 mod statement;
 
@@ -13,6 +14,7 @@ pub(crate) use self::{
     admission::CERTIFICATE_SCHEME,
     comparison::comparison,
     exchange::{PROOF_BYTES, link_message},
+    pairing::Pairing,
 };
 pub use self::{
     admission::{Admission, AdmissionError, Scheme, Verified},
@@ -20,6 +22,7 @@ pub use self::{
     exchange::{Exchange, InvalidMessage, LinkKeys, Proofs, Role},
     keys::Keys,
     lasting::LastingId,
+    pairing::AnnouncedTags,
     secret::Secret,
     statement::{Removal, Subject, Voucher, VoucherError},
 };

@@ -12,8 +12,9 @@ use std::{fmt::Write, net::SocketAddr, path::PathBuf};
 
 use bytes::{Bytes, BytesMut};
 use multipeer_proto::{
-    Announcement, DeclineReason, DiscoveryInfo, DisplayName, Frame, FrameDecoder, GoodbyeReason,
-    InvitationId, LinkRef, PeerId, ServiceType,
+    Announce, Announcement, Command, Config, DeclineReason, Direction, DiscoveryInfo, DisplayName,
+    Frame, FrameDecoder, GoodbyeReason, Input, InvitationId, LinkId, LinkRef, Output, PeerId,
+    ServiceType, Session, Timestamp,
     frame::{
         Accept, Cancel, Certificate, Confirm, Decline, Digest, Echo, Enquire, ExchangeOffer,
         Goodbye, Hello, Introduce, Invite, Join, MemberRecord, Members, Profile, Proof, Remove,
@@ -79,6 +80,7 @@ fn hello() -> Hello {
         exchanges: vec![],
         remembers: None,
         introduced_by: None,
+        tags: None,
     }
 }
 
@@ -119,6 +121,7 @@ fn trust_frames() -> Vec<(&'static str, Frame)> {
     vec![
         ("hello with an exchange", Frame::Hello(Hello { exchanges: vec![exchange], ..hello() })),
         ("hello to somebody known", Frame::Hello(known)),
+        ("hello with tags", Frame::Hello(Hello { tags: Some(vec![0x61; 512].into()), ..hello() })),
         ("proof", Frame::Proof(Proof { confirmation: [0xee; 32] })),
         ("certificate", Frame::Certificate(certificate)),
         ("profile", Frame::Profile(profile)),
@@ -242,6 +245,71 @@ fn vouchers_removals_and_lasting_ids_are_signed_as_in_the_vectors() {
         },
     ]);
     check("statements.json", &vectors);
+}
+
+/// The tags that a peer announces and shows which has this lasting key, and is paired with these devices.
+fn tags(lasting: &Keys, paired: &[PeerId], ends: [PeerId; 2]) -> [Vec<Vec<u8>>; 2] {
+    let service = ServiceType::new("chat").unwrap();
+    // The dialler's own key is not used, and so may be pretended.
+    let mut config = Config::new(ends[0], service, DisplayName::new("Zoë").unwrap(), 1);
+    config.announce = Announce::Paired;
+    config.lasting = Some(lasting.clone());
+    config.paired = paired.iter().map(|&id| (id, DisplayName::new("a device").unwrap())).collect();
+    let mut session = Session::new(config);
+    session.handle(Timestamp::ZERO, Input::Command(Command::StartLooking));
+    let (link, keys) = (LinkId(1), LinkKeys::new([0x11; 32], [0x22; 32]));
+    let direction = Direction::Dialled { attempt: 1 };
+    let up = Input::LinkUp { link, peer: ends[1], direction, remote: None, keys };
+    session.handle(Timestamp::ZERO, up);
+    let (mut announced, mut shown) = (Vec::new(), Vec::new());
+    while let Some(output) = session.poll() {
+        match output {
+            Output::Announce(announcement) => {
+                let txt = announcement.to_txt();
+                let text = &txt.iter().find(|(key, _)| key == "_tags").unwrap().1;
+                let bytes = data_encoding::BASE64URL_NOPAD.decode(text.as_bytes()).unwrap();
+                announced = bytes.chunks(5).map(<[u8]>::to_vec).collect();
+            }
+            Output::SendFrame { frame: Frame::Hello(hello), .. } => {
+                shown = hello.tags.unwrap().chunks(16).map(<[u8]>::to_vec).collect();
+            }
+            _ => {}
+        }
+    }
+    [announced, shown]
+}
+
+#[test]
+fn paired_devices_are_told_by_the_tags_of_the_vectors() {
+    let [own, device] = [0, 32].map(|first| {
+        let secret: [u8; 32] = std::array::from_fn(|at| u8::try_from(at).unwrap() + first);
+        (hex(&secret), Keys::from_secret(&secret))
+    });
+    let ends = [peer(0xab), peer(0xcd)];
+    let alone = tags(&own.1, &[device.1.id()], ends);
+    // The same device among 32: nothing else is in both, as what fills up is in one only.
+    let others = (1..32).map(|byte| Keys::from_secret(&[byte; 32]).id());
+    let among_others: Vec<PeerId> = others.chain([device.1.id()]).collect();
+    let among_others = tags(&own.1, &among_others, ends);
+    let tag = |kind: usize| {
+        let common: Vec<&Vec<u8>> =
+            alone[kind].iter().filter(|tag| among_others[kind].contains(tag)).collect();
+        assert_eq!((common.len(), alone[kind].len()), (1, 32));
+        hex(common[0])
+    };
+    let vectors = json!([{
+        "name": "a dialler under an id made for the occasion",
+        "secret": own.0,
+        "id": hex(own.1.id().as_bytes()),
+        "device_secret": device.0,
+        "device_id": hex(device.1.id().as_bytes()),
+        "dialler": hex(ends[0].as_bytes()),
+        "acceptor": hex(ends[1].as_bytes()),
+        "exporter": hex(&[0x11; 32]),
+        "announced": tag(0),
+        "shown": tag(1),
+    }]);
+    check("pairing.json", &vectors);
 }
 
 #[test]
@@ -464,6 +532,7 @@ fn announcements_are_the_strings_of_the_vectors() {
             peer: peer(0xab),
             name: (!name.is_empty()).then(|| DisplayName::new(name).unwrap()),
             info: DiscoveryInfo::new(info).unwrap(),
+            tags: None,
         };
         let strings = announcement.to_txt();
         let read = strings.iter().map(|(key, value)| (&**key, value.as_bytes()));

@@ -7,8 +7,8 @@ use std::{
 };
 
 use multipeer_proto::{
-    Announce, Command, Config, DiscoveryInfo, DisplayName, Inviting, Joining, ServiceType, limits,
-    resource::ReceiveLimits, trust::Admission,
+    Announce, Command, Config, DiscoveryInfo, DisplayName, Inviting, Joining, PeerId, ServiceType,
+    limits, resource::ReceiveLimits, trust::Admission,
 };
 use tokio::sync::mpsc;
 
@@ -21,6 +21,7 @@ use crate::{
         driver::{Driver, Parts},
         endpoint,
     },
+    paired::PairedDevices,
     passcode::{Passcode, PasscodeForm},
     resource::{AutoAccept, Settings},
     session::Session,
@@ -46,6 +47,7 @@ pub struct SessionBuilder {
     interfaces: Vec<String>,
     port: Option<u16>,
     identity: Option<Identity>,
+    paired: Vec<(PeerId, DisplayName)>,
     looking: bool,
     discovery: Box<dyn Provider>,
     resources: Settings,
@@ -69,6 +71,7 @@ impl SessionBuilder {
             interfaces: Vec::new(),
             port: None,
             identity: None,
+            paired: Vec::new(),
             looking: true,
             discovery: Box::new(Mdns),
             resources: Settings::default(),
@@ -113,8 +116,10 @@ impl SessionBuilder {
     /// With [`Announce::Private`] the session runs under an id made for this start, whatever
     /// [`identity`](Self::identity) says, and takes another, with another port, every
     /// 15 minutes in which it is linked with nobody ([`renewal_interval`](Self::renewal_interval)). Those whom it has admitted are told the name, the info and
-    /// the identity, which they can check ([`Session::lasting_id`]). Who admits by id knows nobody who
-    /// announces so.
+    /// the identity, which they can check ([`PeerInfo::lasting_id`](crate::PeerInfo)).
+    ///
+    /// [`Announce::Paired`] is the same, and [`paired`](Self::paired) devices know it, near and on a link,
+    /// by the identity, which must be given.
     pub fn announce(mut self, announce: Announce) -> Self {
         self.announce = announce;
         self
@@ -187,6 +192,15 @@ impl SessionBuilder {
         self
     }
 
+    /// The devices with which this one is paired: those of them that announce themselves to paired ones
+    /// are found under their names and with their lasting ids, and the 32 that were paired last know
+    /// this one if it announces itself so. Whom of them to take is for [`admission`](Self::admission)
+    /// to say.
+    pub fn paired(mut self, devices: &PairedDevices) -> Self {
+        self.paired = devices.latest().map(|device| (device.id, device.name.clone())).collect();
+        self
+    }
+
     /// Whether to announce and to look from the start; true unless said otherwise. See
     /// [`Session::start_looking`].
     pub fn looking(mut self, looking: bool) -> Self {
@@ -244,13 +258,14 @@ impl SessionBuilder {
         let admission = gate.admission();
         admission.check()?;
         let (identity, lasting) = match (self.announce, self.identity) {
-            (Announce::Private, lasting) => (Identity::generate(), lasting),
+            (Announce::Paired, None) => return Err(StartError::NoIdentity),
+            (Announce::Private | Announce::Paired, lasting) => (Identity::generate(), lasting),
             (_, identity) => (identity.unwrap_or_else(Identity::generate), None),
         };
         let endpoint = endpoint::bind(&identity, &self.interfaces, self.port).await?;
         let (port, addresses) = endpoint::whereabouts(&endpoint);
         let on_named_interfaces = !self.interfaces.is_empty();
-        let renews = self.announce == Announce::Private && self.port.is_none();
+        let renews = self.announce != Announce::Public && self.port.is_none();
         let renewal = renews.then(|| Renewal::new(self.renewal_interval, self.interfaces.clone()));
         let site = Site { service: service.clone(), port, interfaces: self.interfaces, addresses };
         let discovery =
@@ -261,6 +276,7 @@ impl SessionBuilder {
         config.inviting = self.inviting;
         config.announce = self.announce;
         config.lasting = lasting.as_ref().map(Identity::keys);
+        config.paired = self.paired;
         config.info = info;
         config.joining = self.joining;
         config.admission = admission;

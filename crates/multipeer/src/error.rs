@@ -12,6 +12,9 @@ pub enum StartError {
     /// A passcode or a key breaks a rule.
     #[error(transparent)]
     Admission(#[from] AdmissionError),
+    /// Who is told nothing but by paired devices has to be known to them.
+    #[error("to announce itself to paired devices a session needs an identity that it keeps")]
+    NoIdentity,
     /// Another program has the port.
     #[error(
         "UDP port {port} is taken by another program: choose another, or none to have one chosen"

@@ -1,6 +1,6 @@
 //! Devices that this one knows from before.
 
-use std::{collections::BTreeMap, fmt::Write, path::PathBuf};
+use std::{cmp::Reverse, collections::BTreeMap, fmt::Write, path::PathBuf};
 
 use multipeer_proto::{
     DisplayName, PeerId,
@@ -83,7 +83,14 @@ impl PairedDevices {
         self.devices.values()
     }
 
-    /// Keeps a peer that has proven that it may be in the session: by a passcode, a key, or its
+    /// The devices, the one that was paired last first.
+    pub(crate) fn latest(&self) -> impl Iterator<Item = &PairedDevice> {
+        let mut devices: Vec<&PairedDevice> = self.devices.values().collect();
+        devices.sort_by_key(|device| Reverse(device.since));
+        devices.into_iter()
+    }
+
+    /// Keeps a peer, by its lasting id if it has one, that has proven that it may be in the session: by a passcode, a key, or its
     /// being kept already. Returns whether it is kept; who was let in without a proof of its own is
     /// not. Of more than 1024 devices those that were kept longest ago are forgotten.
     ///
@@ -91,7 +98,8 @@ impl PairedDevices {
     ///
     /// [`IdentityError`] when the file cannot be written; then nothing is changed.
     pub fn add(&mut self, peer: &Peer, verified: &Verified) -> Result<bool, IdentityError> {
-        let known = self.devices.get(&peer.id);
+        let id = peer.known_id();
+        let known = self.devices.get(&id);
         if let Some(known) = known
             && known.name == peer.name
         {
@@ -104,7 +112,7 @@ impl PairedDevices {
             Some(known) => (known.since, known.how.clone()),
             None => (since_1970().as_secs(), verified.as_str().to_owned()),
         };
-        let device = PairedDevice { id: peer.id, name: peer.name.clone(), since, how };
+        let device = PairedDevice { id, name: peer.name.clone(), since, how };
         let mut devices = self.devices.clone();
         devices.insert(device.id, device);
         while devices.len() > MAX_DEVICES {

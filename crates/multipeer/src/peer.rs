@@ -4,7 +4,8 @@ use std::{fmt, ops::Deref, sync::Arc};
 
 use multipeer_proto::{PeerId, PeerInfo};
 
-/// A peer: its `id`, `name` and `info`, cheap to clone.
+/// A peer: its `id`, `name` and `info`, and the `lasting_id` by which it is known elsewhere if its id is made
+/// for the occasion; cheap to clone.
 ///
 /// It says who the peer was when this was made; [`Session::peers`](crate::Session::peers) tells
 /// who is connected now.

@@ -124,12 +124,6 @@ impl Session {
         self.0.shared.view().comparisons.get(&peer.into()).cloned()
     }
 
-    /// The lasting id that a peer in the session has proven to have, if it announces itself privately
-    /// and has one: its id in this session is made for the occasion.
-    pub fn lasting_id(&self, peer: impl Into<PeerId>) -> Option<PeerId> {
-        self.0.shared.view().lasting.get(&peer.into()).copied()
-    }
-
     /// The peer that alone invites and removes, if there is one (see
     /// [`SessionBuilder::inviting`]).
     pub fn host(&self) -> Option<PeerId> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use multipeer::{Event, Events, Peer, Session};
+use multipeer::{Event, Events, Peer, PeerId, Session};
 use tokio::time::{Instant, timeout_at};
 
 use crate::failure::Failure;
@@ -13,9 +13,10 @@ pub(crate) fn choose<'a>(
     peers: impl IntoIterator<Item = &'a Peer>,
     text: &str,
 ) -> Result<Option<Peer>, Failure> {
+    let digits = text.to_lowercase();
+    let begins = |id: PeerId| text.len() >= 4 && id.to_string().starts_with(&digits);
     let is_meant = |peer: &&Peer| {
-        let id = peer.id.to_string();
-        peer.name.as_str() == text || (text.len() >= 4 && id.starts_with(&text.to_lowercase()))
+        peer.name.as_str() == text || begins(peer.id) || peer.lasting_id.is_some_and(begins)
     };
     let meant: Vec<&Peer> = peers.into_iter().filter(is_meant).collect();
     match meant.as_slice() {
@@ -61,13 +62,15 @@ pub(crate) async fn wait_for(
 
 #[cfg(test)]
 mod tests {
-    use multipeer::{DiscoveryInfo, DisplayName, PeerId, PeerInfo};
+    use multipeer::{DiscoveryInfo, DisplayName, PeerInfo};
 
     use super::*;
 
     fn peer(byte: u8, name: &str) -> Peer {
         let name = DisplayName::new(name).unwrap();
-        PeerInfo { id: PeerId::from_bytes([byte; 32]), name, info: DiscoveryInfo::default() }.into()
+        let (id, lasting_id) =
+            (PeerId::from_bytes([byte; 32]), Some(PeerId::from_bytes([!byte; 32])));
+        PeerInfo { id, name, info: DiscoveryInfo::default(), lasting_id }.into()
     }
 
     #[test]
@@ -79,6 +82,7 @@ mod tests {
         assert_eq!(choose(&peers, "aba").unwrap(), None);
         let error = choose(&peers, "Bob").unwrap_err().to_string();
         assert!(error.contains("stands for 2 peers"), "{error}");
+        assert_eq!(choose(&peers, "5454").unwrap(), Some(peers[0].clone()), "its lasting id");
         assert_eq!(choose(&peers, "cdcdcd").unwrap(), Some(peers[1].clone()));
     }
 }

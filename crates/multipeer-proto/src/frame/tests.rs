@@ -87,9 +87,10 @@ fn hello() -> impl Strategy<Value = Hello> {
         any::<u64>(),
         prop::collection::vec(exchange(), 0..3),
         (prop::option::of(any::<u64>()), prop::option::of(id())),
+        prop::option::of(prop::collection::vec(any::<u8>(), 0..520)),
     )
-        .prop_map(|((a, b), service, incarnation, attempt, gone, max, exchanges, known)| {
-            Hello {
+        .prop_map(
+            |((a, b), service, incarnation, attempt, gone, max, exchanges, known, tags)| Hello {
                 version: a.max(b),
                 min_version: a.min(b),
                 service: ServiceType::new(service).unwrap(),
@@ -100,8 +101,9 @@ fn hello() -> impl Strategy<Value = Hello> {
                 exchanges,
                 remembers: known.0,
                 introduced_by: known.1,
-            }
-        })
+                tags: tags.map(Into::into),
+            },
+        )
 }
 
 fn frame() -> impl Strategy<Value = Frame> {

@@ -11,7 +11,7 @@ use crate::{
     id::{InvitationId, LinkId, PeerId},
     limits::{DEFAULT_MAX_MESSAGE_BYTES, DEFAULT_MAX_PEERS, DEFAULT_RECONNECT_WINDOW},
     name::{DiscoveryInfo, DisplayName, ServiceType},
-    trust::{Admission, Keys, LinkKeys, Verified},
+    trust::{Admission, Keys, LinkKeys, Pairing, Verified},
 };
 
 /// Who decides about invitations.
@@ -42,8 +42,12 @@ pub enum Announce {
     #[default]
     Public,
     /// An id that it has for this start only. Its name, its discovery info and, if it has one, its
-    /// lasting id it tells to whom it has admitted.
+    /// lasting id it tells to whom it has admitted. Devices with which it is paired may know it by its
+    /// lasting id once there is a link.
     Private,
+    /// As [`Private`](Self::Private), and the devices with which it is paired, the first 32 of them,
+    /// know it from the announcement. To anyone else two announcements have nothing in common.
+    Paired,
 }
 
 /// What a session is to be.
@@ -68,6 +72,9 @@ pub struct Config {
     pub announce: Announce,
     /// By what this peer is known elsewhere; members are told and can check it.
     pub lasting: Option<Keys>,
+    /// The devices with which this one is paired, by their lasting ids, and what they are called: known
+    /// again, and of the first 32 each can tell who this is.
+    pub paired: Vec<(PeerId, DisplayName)>,
     /// Who brings others in.
     pub inviting: Inviting,
     /// The time from the beginning of 1970 (UTC) to [`Timestamp::ZERO`](crate::Timestamp::ZERO).
@@ -102,6 +109,7 @@ impl Config {
             admission: Admission::default(),
             announce: Announce::default(),
             lasting: None,
+            paired: Vec::new(),
             inviting: Inviting::default(),
             unix_start: Duration::ZERO,
             max_peers: DEFAULT_MAX_PEERS,
@@ -109,6 +117,12 @@ impl Config {
             reconnect_window: DEFAULT_RECONNECT_WINDOW,
             versions: (crate::limits::MIN_VERSION, crate::limits::VERSION),
         }
+    }
+
+    /// The devices that this peer knows, also under ids made for the occasion.
+    pub(super) fn pairing(&self) -> Pairing {
+        let keys = self.lasting.as_ref().unwrap_or(&self.keys);
+        Pairing::new(keys, &self.paired, self.admission.listed())
     }
 }
 
@@ -121,23 +135,30 @@ pub struct PeerInfo {
     pub name: DisplayName,
     /// What else it says about itself.
     pub info: DiscoveryInfo,
+    /// By what id it is known elsewhere, if it runs under one made for the occasion. A peer in the
+    /// session has proven it; a peer that is near and paired with this one is recognised by it.
+    pub lasting_id: Option<PeerId>,
 }
 
 impl PeerInfo {
     /// A peer of which nothing but the id is known: named by its first ten digits.
     pub fn unnamed(id: PeerId) -> Self {
         let Ok(name) = DisplayName::new(id.short()) else { unreachable!("ten digits are a name") };
-        Self { id, name, info: DiscoveryInfo::default() }
+        Self { id, name, info: DiscoveryInfo::default(), lasting_id: None }
+    }
+
+    /// The id by which the peer is known from one time to the next, unless it has none but one for the
+    /// occasion: then that.
+    pub fn known_id(&self) -> PeerId {
+        self.lasting_id.unwrap_or(self.id)
     }
 }
 
 impl From<&Announcement> for PeerInfo {
     fn from(announcement: &Announcement) -> Self {
-        let Announcement { peer, name, info } = announcement.clone();
-        match name {
-            Some(name) => Self { id: peer, name, info },
-            None => Self { info, ..Self::unnamed(peer) },
-        }
+        let Announcement { peer, name, info, tags: _ } = announcement.clone();
+        let unnamed = Self::unnamed(peer);
+        Self { info, name: name.unwrap_or_else(|| unnamed.name.clone()), ..unnamed }
     }
 }
 

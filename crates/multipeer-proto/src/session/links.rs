@@ -39,6 +39,8 @@ pub(super) struct Link {
     pub(super) proving: Option<Proving>,
     /// How it was admitted.
     pub(super) verified: Option<Verified>,
+    /// By what lasting id, before it has presented itself.
+    pub(super) known: Option<PeerId>,
     /// What people at both ends can compare, once the peer is admitted.
     pub(super) comparison: Option<String>,
     pub(super) join_sent: Option<Join>,
@@ -51,8 +53,8 @@ pub(super) struct Link {
 impl Link {
     /// The peer as it presents itself.
     pub(super) fn info(&self) -> Option<PeerInfo> {
-        let Profile { name, info, .. } = self.profile.clone()?;
-        Some(PeerInfo { id: self.peer, name, info })
+        let Profile { name, info, lasting } = self.profile.clone()?;
+        Some(PeerInfo { id: self.peer, name, info, lasting_id: lasting.map(|lasting| lasting.id) })
     }
 
     /// Whether the peer has no proof and a member may be about to vouch for it.
@@ -123,6 +125,7 @@ impl Session {
         };
         let deadline = now + HELLO_TIMEOUT;
         let (proving, exchanges) = self.begin_proving(peer, direction, &keys);
+        let tags = self.tags_to_show(peer, &proving, &keys);
         let remembers = proving.remembers();
         self.links.insert(
             link,
@@ -135,6 +138,7 @@ impl Session {
                 profile: None,
                 proving: Some(proving),
                 verified: None,
+                known: None,
                 comparison: None,
                 join_sent: None,
                 join_received: None,
@@ -156,6 +160,7 @@ impl Session {
             exchanges,
             remembers,
             introduced_by: self.members.get(&peer).and_then(|member| member.introduced_by),
+            tags,
         };
         self.send(link, Frame::Hello(hello));
     }
@@ -268,6 +273,10 @@ impl Session {
             return;
         };
         let peer = link.peer;
+        if link.known.is_some() && link.known != profile.lasting.as_ref().map(|lasting| lasting.id)
+        {
+            return self.misbehaved(now, id, "its lasting id is not the one by which it was taken");
+        }
         if let Some(lasting) = &profile.lasting {
             let (ends, role) = link.ends(self.config.id);
             if !lasting.check(&self.config.keys, role, ends, &link.keys) {

@@ -30,7 +30,7 @@ pub(super) struct Member {
     /// This peer's word for it, or that of the member by whom it came.
     pub(super) voucher: Option<Voucher>,
     /// Its lasting id, if it has another one than that of its links.
-    pub(super) lasting: Option<PeerId>,
+    lasting: Option<PeerId>,
     /// Who told of it, before it is connected.
     pub(super) introduced_by: Option<PeerId>,
     /// Whether the application was told that it is connected.
@@ -54,7 +54,10 @@ pub(super) struct Member {
 impl Member {
     pub(super) fn info(&self, id: PeerId) -> PeerInfo {
         match &self.name {
-            Some(name) => PeerInfo { id, name: name.clone(), info: self.info.clone() },
+            Some(name) => {
+                let (name, info) = (name.clone(), self.info.clone());
+                PeerInfo { id, name, info, lasting_id: self.lasting }
+            }
             // A member is named by its hello; before it nobody sees this.
             None => PeerInfo::unnamed(id),
         }

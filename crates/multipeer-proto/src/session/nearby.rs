@@ -24,7 +24,7 @@ pub(super) struct Nearby {
     /// The one heard of last comes first.
     addresses: Vec<SocketAddr>,
     /// What the application was told.
-    pub(super) reported: Option<Announcement>,
+    info: PeerInfo,
     /// When it counts as lost unless it is heard again.
     suspect: Option<Timestamp>,
     failed_invitations: u32,
@@ -34,8 +34,24 @@ pub(super) struct Nearby {
 }
 
 impl Nearby {
+    fn new(now: Timestamp, announcement: Announcement, info: PeerInfo) -> Self {
+        Self {
+            announcement,
+            addresses: Vec::new(),
+            info,
+            suspect: None,
+            failed_invitations: 0,
+            invite_not_before: now,
+            not_admitted: false,
+        }
+    }
+
     pub(super) fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
         self.addresses.iter().copied()
+    }
+
+    pub(super) fn info(&self) -> &PeerInfo {
+        &self.info
     }
 }
 
@@ -78,32 +94,41 @@ impl Session {
             self.statistics.nearby_overflow += 1;
             return;
         }
-        let nearby = self.nearby.entry(peer).or_insert_with(|| Nearby {
-            announcement: announcement.clone(),
-            addresses: Vec::new(),
-            reported: None,
-            suspect: None,
-            failed_invitations: 0,
-            invite_not_before: now,
-            not_admitted: false,
-        });
+        if self.nearby.get(&peer).is_none_or(|nearby| nearby.announcement != announcement) {
+            let info = self.recognise(&announcement);
+            let event = if let Some(nearby) = self.nearby.get_mut(&peer) {
+                (nearby.announcement, nearby.info) = (announcement, info.clone());
+                Event::PeerUpdated(info)
+            } else {
+                self.nearby.insert(peer, Nearby::new(now, announcement, info.clone()));
+                Event::PeerFound(info)
+            };
+            self.event(event);
+        }
+        let Some(nearby) = self.nearby.get_mut(&peer) else { return };
         nearby.suspect = None;
-        nearby.announcement = announcement;
         for &address in addresses.iter().rev().filter(|address| is_usable(address)) {
             nearby.addresses.retain(|&known| known != address);
             nearby.addresses.insert(0, address);
         }
         nearby.addresses.truncate(MAX_ADDRESSES);
-        let info = PeerInfo::from(&nearby.announcement);
-        match nearby.reported.replace(nearby.announcement.clone()) {
-            None => self.event(Event::PeerFound(info)),
-            Some(before) if before != nearby.announcement => self.event(Event::PeerUpdated(info)),
-            Some(_) => {}
-        }
         self.dial_soon(now, peer);
         if self.may_return(peer) {
             self.consent(now, peer, false);
         }
+    }
+
+    /// The peer as it presents itself, or as it is known to this one, which is paired with it.
+    fn recognise(&self, announcement: &Announcement) -> PeerInfo {
+        let mut info = PeerInfo::from(announcement);
+        let tags = announcement.tags.as_ref();
+        if let Some((id, name)) = tags.and_then(|tags| self.pairing.recognise(info.id, tags)) {
+            info.lasting_id = Some(id);
+            if let Some(name) = name.filter(|_| announcement.name.is_none()) {
+                info.name = name.clone();
+            }
+        }
+        info
     }
 
     pub(super) fn handle_lost(&mut self, now: Timestamp, peer: PeerId) {
@@ -182,8 +207,8 @@ impl Session {
     pub(super) fn expire_nearby(&mut self, now: Timestamp) {
         let lost = self.nearby.iter().filter(|(_, n)| n.suspect.is_some_and(|at| at <= now));
         for peer in lost.map(|(&peer, _)| peer).collect::<Vec<_>>() {
-            if let Some(reported) = self.nearby.remove(&peer).and_then(|nearby| nearby.reported) {
-                self.event(Event::PeerLost(PeerInfo::from(&reported)));
+            if let Some(lost) = self.nearby.remove(&peer) {
+                self.event(Event::PeerLost(lost.info));
             }
         }
         let due = self.nearby.iter().filter(|(_, nearby)| nearby.invite_not_before <= now);

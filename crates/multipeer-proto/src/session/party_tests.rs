@@ -58,8 +58,8 @@ impl Party {
 
     /// One hears of the other.
     fn announce(&mut self, to: u8, of: u8) {
-        let PeerInfo { id: peer, name, info } = PeerInfo::unnamed(id(of));
-        let announcement = Announcement { peer, name: Some(name), info };
+        let PeerInfo { id: peer, name, info, .. } = PeerInfo::unnamed(id(of));
+        let announcement = Announcement { peer, name: Some(name), info, tags: None };
         self.input(to, Input::Discovered { announcement, addresses: vec![address(of)] });
     }
 

@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use minicbor::bytes::ByteVec;
 
 use super::{Direction, Event, InviteError, Session, links::Link};
 use crate::{
@@ -216,6 +217,22 @@ impl Session {
         (Proving { role, remembered, stage: Stage::Hello(begun) }, offers)
     }
 
+    /// By what the devices with which this peer is paired know it on this link, if it runs under an id made
+    /// for the occasion.
+    pub(super) fn tags_to_show(
+        &self,
+        peer: PeerId,
+        proving: &Proving,
+        keys: &LinkKeys,
+    ) -> Option<ByteVec> {
+        self.config.lasting.as_ref()?;
+        let ends = match proving.role {
+            Role::Dialler => [self.config.id, peer],
+            Role::Acceptor => [peer, self.config.id],
+        };
+        Some(self.pairing.shown(proving.role, ends, keys)?.into())
+    }
+
     fn remembered(&self, peer: PeerId) -> Option<Remembered> {
         let member = self.connected_member(peer)?;
         let (incarnation, verified) = (member.incarnation?, member.verified.clone()?);
@@ -238,8 +255,14 @@ impl Session {
             return self.admit(id, role, hello, verified);
         }
         let Some((ours, message)) = common(role, begun, &hello.exchanges) else {
-            return match self.config.admission.takes(peer) {
-                Some(verified) => self.admit(id, role, hello, verified),
+            let (ends, peer_role) = link.ends(self.config.id);
+            let tags = hello.tags.as_ref();
+            let known = tags.and_then(|t| self.pairing.check(t, peer_role, ends, &link.keys));
+            return match self.config.admission.takes(peer, known) {
+                Some(verified) => {
+                    link.known = known;
+                    self.admit(id, role, hello, verified);
+                }
                 None => self.await_voucher(now, id, peer, role, hello),
             };
         };
@@ -419,6 +442,7 @@ impl Session {
     /// Asks for something else from now on; whoever failed before may try again.
     pub(super) fn set_admission(&mut self, admission: Admission) {
         self.config.admission = admission;
+        self.pairing = self.config.pairing();
         self.wrong_proofs = WrongProofs::default();
         self.invite_refused_again();
     }

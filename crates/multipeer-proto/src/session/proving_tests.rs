@@ -16,16 +16,16 @@ use crate::{
 const LINK: LinkId = LinkId(1);
 
 /// Two sessions, and the links between them.
-struct Pair {
-    alice: Session,
-    bob: Session,
+pub(super) struct Pair {
+    pub(super) alice: Session,
+    pub(super) bob: Session,
     now: Timestamp,
     /// What each was told.
     events: [Vec<Event>; 2],
     /// Why each closed the link.
-    closed: [Vec<(GoodbyeReason, String)>; 2],
+    pub(super) closed: [Vec<(GoodbyeReason, String)>; 2],
     /// What somebody on the way changes; false drops it.
-    tamper: fn(&mut Frame) -> bool,
+    pub(super) tamper: fn(&mut Frame) -> bool,
 }
 
 fn session(byte: u8, admission: Admission) -> Session {
@@ -33,14 +33,14 @@ fn session(byte: u8, admission: Admission) -> Session {
 }
 
 impl Pair {
-    fn new(alice: Admission, bob: Admission) -> Self {
+    pub(super) fn new(alice: Admission, bob: Admission) -> Self {
         let (alice, bob) = (session(1, alice), session(2, bob));
         let (events, closed) = Default::default();
         Self { alice, bob, now: Timestamp::ZERO, events, closed, tamper: |_| true }
     }
 
     /// Alice dials Bob over a link with these exporters at the two ends.
-    fn meet_over(&mut self, link: LinkId, exporters: [u8; 2]) {
+    pub(super) fn meet_over(&mut self, link: LinkId, exporters: [u8; 2]) {
         let (alice, bob) = (self.alice.id(), self.bob.id());
         let keys = |side: usize| LinkKeys::new([exporters[side]; 32], [50 + exporters[side]; 32]);
         let dialled = Direction::Dialled { attempt: link.0 };
@@ -53,12 +53,12 @@ impl Pair {
         self.run();
     }
 
-    fn meet(&mut self) {
+    pub(super) fn meet(&mut self) {
         self.meet_over(LINK, [9, 9]);
     }
 
     /// Alice dials Bob and invites him, who comes.
-    fn join(&mut self) {
+    pub(super) fn join(&mut self) {
         self.meet();
         let invite = Command::Invite {
             invitation: InvitationId(1),
@@ -106,20 +106,20 @@ impl Pair {
     }
 
     /// Whether each has the other on the link, and how each has been shown.
-    fn admitted(&self) -> [Option<Verified>; 2] {
+    pub(super) fn admitted(&self) -> [Option<Verified>; 2] {
         [&self.alice, &self.bob].map(|session| {
             let mut links = session.links.values();
             links.find_map(|link| link.verified.clone())
         })
     }
 
-    fn closing(&self, side: usize) -> (GoodbyeReason, &str) {
+    pub(super) fn closing(&self, side: usize) -> (GoodbyeReason, &str) {
         let (reason, text) = &self.closed[side][0];
         (*reason, text)
     }
 }
 
-fn code(code: &str) -> Admission {
+pub(super) fn code(code: &str) -> Admission {
     Admission::passcode(code)
 }
 
@@ -535,33 +535,4 @@ fn who_has_a_certificate_and_the_passcode_uses_the_passcode() {
     let mut pair = Pair::new(both("alice", &["bob"]), paper("bob", &["alice"]));
     pair.join();
     assert_eq!(pair.admitted(), [certified("bob"), certified("alice")].map(Some));
-}
-
-#[test]
-fn a_lasting_id_is_shown_to_the_admitted_and_a_false_one_ends_the_link() {
-    let private = |byte: u8, lasting: u8| Config {
-        announce: Announce::Private,
-        lasting: Some(id(lasting).into()),
-        admission: code("481-516"),
-        ..config(byte)
-    };
-    let mut pair = Pair::new(code("481-516"), code("481-516"));
-    pair.alice = started(private(1, 77));
-    pair.join();
-    assert_eq!(pair.bob.lasting_id(id(1)), Some(id(77)));
-    assert_eq!(pair.alice.lasting_id(id(2)), None);
-
-    let mut pair = Pair::new(code("481-516"), code("481-516"));
-    pair.alice = started(private(1, 77));
-    pair.tamper = |frame| {
-        if let Frame::Profile(profile) = frame
-            && let Some(lasting) = &mut profile.lasting
-        {
-            lasting.id = id(78);
-        }
-        true
-    };
-    pair.join();
-    assert_eq!(pair.bob.peers().count(), 0);
-    assert_eq!(pair.closed[1].last().unwrap().0, GoodbyeReason::Protocol);
 }

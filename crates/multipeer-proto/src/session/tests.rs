@@ -53,6 +53,7 @@ fn hello(byte: u8, attempt: u64) -> Hello {
         exchanges: Vec::new(),
         remembers: None,
         introduced_by: None,
+        tags: None,
     }
 }
 
@@ -309,6 +310,7 @@ fn commands_take_effect_in_the_order_given() {
             peer: id(B),
             name: Some(DisplayName::new("Bob").unwrap()),
             info: DiscoveryInfo::default(),
+            tags: None,
         };
         let addresses = vec![([10, 0, 0, 2], 2).into()];
         session.handle(Timestamp::ZERO, Input::Discovered { announcement, addresses });

@@ -68,6 +68,6 @@ impl World {
 }
 
 fn announcement_of(peer: PeerId) -> Announcement {
-    let PeerInfo { id, name, info } = PeerInfo::unnamed(peer);
-    Announcement { peer: id, name: Some(name), info }
+    let PeerInfo { id, name, info, .. } = PeerInfo::unnamed(peer);
+    Announcement { peer: id, name: Some(name), info, tags: None }
 }

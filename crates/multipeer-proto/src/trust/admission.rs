@@ -263,12 +263,17 @@ impl Admission {
         self.certifiers.first().map(|certifier| &**certifier)
     }
 
-    /// Whether a peer is taken that shares no secret.
-    pub(crate) fn takes(&self, peer: PeerId) -> Option<Verified> {
-        if self.allowed.contains(&peer) {
+    /// Whether a peer is taken that shares no secret: it, or who it is known to be.
+    pub(crate) fn takes(&self, peer: PeerId, known: Option<PeerId>) -> Option<Verified> {
+        if self.allowed.contains(&peer) || known.is_some_and(|id| self.allowed.contains(&id)) {
             return Some(Verified::Allowlist);
         }
         self.open.then_some(Verified::Open)
+    }
+
+    /// The ids that are taken.
+    pub(crate) fn listed(&self) -> impl Iterator<Item = &PeerId> {
+        self.allowed.iter()
     }
 
     /// What is demanded, for people on the other side. Names of keys are in the hello anyway.

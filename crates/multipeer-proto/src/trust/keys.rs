@@ -3,6 +3,7 @@
 use std::fmt;
 
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
+use zeroize::Zeroizing;
 
 use crate::id::PeerId;
 
@@ -42,6 +43,24 @@ impl Keys {
             Kind::Ed25519(key) => key.sign(message).to_bytes(),
             #[cfg(any(test, feature = "sim"))]
             Kind::Pretended(id) => pretended(*id, message),
+        }
+    }
+
+    /// What this key and another make together, the same for both and for nobody else (X25519, RFC 7748,
+    /// section 6.1, of the keys' Montgomery forms); nothing with an id that is no key, or a weak one.
+    pub(crate) fn shared_with(&self, other: PeerId) -> Option<Zeroizing<[u8; 32]>> {
+        match &self.0 {
+            Kind::Ed25519(key) => {
+                let other = VerifyingKey::from_bytes(other.as_bytes()).ok()?;
+                let secret = Zeroizing::new(key.to_scalar_bytes());
+                let shared = other.to_montgomery().mul_clamped(*secret);
+                (!other.is_weak()).then(|| Zeroizing::new(shared.to_bytes()))
+            }
+            #[cfg(any(test, feature = "sim"))]
+            Kind::Pretended(id) => {
+                let both = [id.min(&other).as_bytes().as_slice(), id.max(&other).as_bytes()];
+                Some(Zeroizing::new(*blake3::hash(&both.concat()).as_bytes()))
+            }
         }
     }
 
@@ -97,6 +116,17 @@ mod tests {
         let mut forged = signature;
         forged[40] ^= 1;
         assert!(!bob.verify(alice.id(), b"hello", &forged));
+    }
+
+    #[test]
+    fn two_keys_share_what_no_third_has_and_none_shares_with_a_weak_one() {
+        let [alice, bob, eve] = [1, 2, 3].map(|secret| Keys::from_secret(&[secret; 32]));
+        let shared = alice.shared_with(bob.id()).unwrap();
+        assert_eq!(bob.shared_with(alice.id()).unwrap(), shared);
+        assert_ne!(eve.shared_with(alice.id()).unwrap(), shared);
+        let mut weak = [0; 32];
+        weak[0] = 1;
+        assert_eq!(alice.shared_with(PeerId::from_bytes(weak)), None);
     }
 
     #[test]

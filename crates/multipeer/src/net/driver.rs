@@ -353,12 +353,10 @@ impl Driver {
     pub(super) fn publish_view(&self) {
         let peers: Vec<Peer> = self.session.peers().map(Peer::from).collect();
         let verified = |peer: &Peer| Some((peer.id, self.session.verified(peer.id)?.clone()));
-        let lasting = |peer: &Peer| Some((peer.id, self.session.lasting_id(peer.id)?));
         let comparison = |peer: &Peer| Some((peer.id, self.session.comparison(peer.id)?));
         self.shared.set_view(View {
             verified: peers.iter().filter_map(verified).collect(),
             comparisons: peers.iter().filter_map(comparison).collect(),
-            lasting: peers.iter().filter_map(lasting).collect(),
             own: Some((self.session.id(), self.port)),
             host: self.session.host(),
             peers,

@@ -28,8 +28,6 @@ pub(crate) struct View {
     pub(crate) verified: BTreeMap<PeerId, Verified>,
     /// What people at both ends of the link to each peer can compare.
     pub(crate) comparisons: BTreeMap<PeerId, String>,
-    /// By what ids peers are known elsewhere.
-    pub(crate) lasting: BTreeMap<PeerId, PeerId>,
     /// Who alone invites and removes, if somebody does.
     pub(crate) host: Option<PeerId>,
     /// The code that the session made.

@@ -19,6 +19,7 @@ fn announcement(byte: u8, name: &str) -> Announcement {
         peer: PeerId::from_bytes([byte; 32]),
         name: Some(DisplayName::new(name).unwrap()),
         info: DiscoveryInfo::default(),
+        tags: None,
     }
 }
 
@@ -112,6 +113,7 @@ async fn an_announcement_of_ones_own_is_never_reported_however_late_it_comes() {
         peer: host.id(),
         name: Some(DisplayName::new("Observer").unwrap()),
         info: DiscoveryInfo::default(),
+        tags: None,
     };
     for _ in 0..5 {
         host.session.stop_looking();
@@ -231,8 +233,12 @@ async fn a_dial_to_a_peer_that_vanished_fails_with_a_reason_and_it_can_come_back
     let bob = Host::start(place.builder("Bob").joining(Joining::Ask)).await;
     let there = alice.found(&bob).await;
     // It is gone, but its announcement is still in a cache.
-    let announcement =
-        Announcement { peer: there.id, name: Some(there.name.clone()), info: there.info.clone() };
+    let announcement = Announcement {
+        peer: there.id,
+        name: Some(there.name.clone()),
+        info: there.info.clone(),
+        tags: None,
+    };
     let port = bob.session.port();
     bob.session.leave().await;
     let address = std::net::SocketAddr::from(([127, 0, 0, 1], port));
@@ -254,6 +260,45 @@ async fn a_dial_to_a_peer_that_vanished_fails_with_a_reason_and_it_can_come_back
 
     let bob = Host::start(place.builder("Bob").joining(Joining::Ask)).await;
     alice.found(&bob).await;
+}
+
+/// Local discovery cannot be signed: who says that a peer is at its own address gains nothing by it
+/// (as with Syncthing's).
+#[tokio::test]
+async fn a_forged_address_leads_nobody_to_the_forger() {
+    let place = Place::default();
+    let ask = |name| place.builder(name).joining(Joining::Ask);
+    let [mut bob, alice, mallory] = [
+        Host::start(ask("Bob")).await,
+        Host::start(ask("Alice")).await,
+        Host::start(ask("Mallory")).await,
+    ];
+    let there = bob.found(&alice).await;
+    let address = std::net::SocketAddr::from(([127, 0, 0, 1], mallory.session.port()));
+    let forged = |peer| Announcement {
+        peer,
+        name: Some(there.name.clone()),
+        info: there.info.clone(),
+        tags: None,
+    };
+    // Beside the right address, and for one who is not there at all.
+    place.neighbourhood.forge(&service(), forged(alice.id()), vec![address]);
+    let absent = PeerId::from_bytes([9; 32]);
+    place.neighbourhood.forge(&service(), forged(absent), vec![address]);
+    let found = |event| matches!(event, Event::PeerFound(peer) if peer.id == absent).then_some(());
+    bob.wait("the absent one", found).await;
+    let mut to_nobody = bob.session.invite(absent, "").await.unwrap();
+    let error = timeout(PATIENCE, to_nobody.answer()).await.unwrap().unwrap_err();
+    assert!(error.to_string().contains("could not be reached"), "{error}");
+    let _to_alice = bob.session.invite(alice.id(), "").await.unwrap();
+    let mut alice = alice;
+    let invitation = alice.wait("the invitation", |event| match event {
+        Event::Invitation(invitation) => Some(invitation),
+        _ => None,
+    });
+    invitation.await.accept();
+    bob.connected_to(&alice).await;
+    assert_eq!((bob.session.peers().len(), mallory.session.peers().len()), (1, 0));
 }
 
 #[tokio::test]

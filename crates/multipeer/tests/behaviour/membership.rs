@@ -3,8 +3,9 @@
 use std::{fs, path::Path, time::Duration};
 
 use multipeer::{
-    Admission, Announce, DeclineReason, DisconnectReason, Event, Identity, IdentityError,
-    InviteError, Inviting, Joining, PairedDevices, PeerId, RemoveError, Verified,
+    Admission, Announce, DeclineReason, DisconnectReason, DisplayName, Event, Identity,
+    IdentityError, InviteError, Inviting, Joining, PairedDevices, Peer, PeerId, PeerInfo,
+    RemoveError, StartError, Verified,
 };
 
 use crate::common::{Host, Place, transfers::Folder};
@@ -237,16 +238,53 @@ async fn who_announces_privately_is_known_to_those_whom_it_has_admitted_only() {
     let known = bob.connected_to(&alice).await;
     alice.connected_to(&bob).await;
     assert_eq!((known.name.as_str(), known.info.iter().next()), ("Alice", Some(("mood", "happy"))));
-    assert_eq!(bob.session.lasting_id(alice.id()), Some(identity.peer_id()));
-    assert_eq!(alice.session.lasting_id(bob.id()), None, "Bob has but one id");
+    assert_eq!(known.lasting_id, Some(identity.peer_id()));
+    assert_eq!(alice.session.peers()[0].lasting_id, None, "Bob has but one id");
 
     // Another start has another id, and the same lasting one.
     alice.session.leave().await;
     let again = place.builder("Alice").announce(Announce::Private).identity(identity.clone());
     let again = Host::start(again.admission(code())).await;
     assert_ne!(again.id(), alice.id());
-    bob.connected_to(&again).await;
-    assert_eq!(bob.session.lasting_id(again.id()), Some(identity.peer_id()));
+    assert_eq!(bob.connected_to(&again).await.lasting_id, Some(identity.peer_id()));
+}
+
+#[tokio::test]
+async fn paired_devices_know_each_other_behind_ids_made_for_the_occasion() {
+    let folder = Folder::new("pairing");
+    let place = Place::default();
+    let identities = ["Alice", "Bob"].map(|name| (name, Identity::generate()));
+    let session = |own: usize| {
+        let ((name, identity), (other, theirs)) = (&identities[own], &identities[1 - own]);
+        let name_of_other = DisplayName::new(*other).unwrap();
+        let other = PeerInfo { name: name_of_other, ..PeerInfo::unnamed(theirs.peer_id()) };
+        let mut paired = PairedDevices::load(folder.from(name)).unwrap();
+        assert!(paired.add(&other.into(), &Verified::Passcode).unwrap());
+        let builder = place.builder(name).admission(paired.admission()).paired(&paired);
+        builder.announce(Announce::Paired).identity(identity.clone())
+    };
+    let mut bob = Host::start(session(1).joining(Joining::Ask)).await;
+    let alice = Host::start(session(0)).await;
+    let stranger = Host::start(place.builder("Mallory")).await;
+    let found = bob.found(&alice).await;
+    assert_eq!(found.name.as_str(), "Alice", "before there is any link");
+    assert_eq!(found.lasting_id, Some(identities[0].1.peer_id()));
+    assert_ne!(found.id, found.known_id());
+    let invitation = bob.wait("an invitation", |event| match event {
+        Event::Invitation(invitation) => Some(invitation),
+        _ => None,
+    });
+    let invitation = invitation.await;
+    assert_eq!(invitation.verified(), &Verified::Allowlist);
+    invitation.accept();
+    bob.connected_to(&alice).await;
+    assert_eq!(alice.session.verified(bob.id()), Some(Verified::Allowlist));
+    let unnamed: Vec<Peer> = stranger.session.nearby();
+    assert!(unnamed.iter().all(|peer| peer.name.as_str() == peer.id.short()), "{unnamed:?}");
+    assert!(unnamed.iter().all(|peer| peer.lasting_id.is_none()), "{unnamed:?}");
+
+    let nobody = place.builder("Carol").announce(Announce::Paired).start().await;
+    assert_eq!(nobody.unwrap_err(), StartError::NoIdentity);
 }
 
 #[tokio::test]

@@ -76,6 +76,7 @@ fn hello(version: u16, service: &str) -> Vec<u8> {
         exchanges: vec![],
         remembers: None,
         introduced_by: None,
+        tags: None,
     })
     .encode(&mut bytes);
     bytes.to_vec()

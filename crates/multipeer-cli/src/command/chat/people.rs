@@ -60,9 +60,11 @@ impl People {
 
     fn pair(&mut self, session: &Session, peer: &Peer) -> Option<String> {
         let paired = self.paired.as_mut()?;
-        let known = paired.iter().any(|device| device.id == peer.id);
+        let known = paired.iter().any(|device| device.id == peer.known_id());
         match paired.add(peer, &session.verified(peer)?) {
-            Ok(true) if !known => Some(format!("* paired with {peer} ({})", peer.id.short())),
+            Ok(true) if !known => {
+                Some(format!("* paired with {peer} ({})", peer.known_id().short()))
+            }
             Ok(_) => None,
             Err(error) => Some(format!("! {error}")),
         }
