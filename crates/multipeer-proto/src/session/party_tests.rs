@@ -498,6 +498,26 @@ fn a_forged_removal_is_not_believed() {
 }
 
 #[test]
+fn who_removes_many_that_never_were_makes_nobody_forget_a_removal() {
+    let mut party = open(4);
+    party.remove(1, 4, "too loud");
+    let link = party.sessions[&3].attached(id(2)).unwrap();
+    for number in 0..300_u16 {
+        let [high, low] = number.to_be_bytes();
+        let mut made_up = [77; 32];
+        (made_up[0], made_up[1]) = (high, low);
+        let (issuer, service) = ((&id(2).into(), 2), config(1).service);
+        let until = UNIX.as_secs() + 60;
+        let made_up = PeerId::from_bytes(made_up);
+        let removal = Removal::issue(issuer, &service, made_up, String::new(), until);
+        party.input(3, Input::Frame { link, frame: Frame::Remove(Remove { removal }) });
+    }
+    party.run();
+    assert_eq!(party.sessions[&3].removed.len(), crate::limits::MAX_REMOVALS);
+    assert_eq!(party.sessions[&3].removal_of(id(4)), Some("too loud"));
+}
+
+#[test]
 fn a_member_comes_back_without_a_proof_after_the_passcode_was_changed() {
     let code = |code| Admission::passcode(code);
     let mut party = Party::of([code("481-516"), code("481-516")]);

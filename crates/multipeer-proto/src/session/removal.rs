@@ -1,5 +1,7 @@
 //! Removing members: signed, passed on to everyone, and remembered for a while.
 
+use std::collections::BTreeMap;
+
 use super::{DisconnectReason, Event, RemoveError, Session, members::Member};
 use crate::{
     frame::{Frame, GoodbyeReason, Remove},
@@ -72,6 +74,15 @@ impl Session {
     /// Disconnects whom the removal names, remembers it, and tells the others.
     fn expel(&mut self, now: Timestamp, removal: Removal, heard_from: Option<PeerId>) {
         let subject = removal.subject;
+        let lasts = removal.until.saturating_sub(self.unix(now)).min(REMOVAL_DURATION.as_secs());
+        let until = now + std::time::Duration::from_secs(lasts);
+        let (by, text) = (removal.issuer, removal.text.clone());
+        let passed_on = Frame::Remove(Remove { removal: removal.clone() });
+        self.removed.insert(subject, Removed { removal, until });
+        if self.removed.len() > MAX_REMOVALS && self.forget_a_removal() == Some(subject) {
+            // Passed on it would come back from those who had no room for it either, for ever.
+            return;
+        }
         let others: Vec<LinkId> = self
             .members
             .iter()
@@ -79,20 +90,25 @@ impl Session {
             .filter_map(|(_, member)| member.attached)
             .collect();
         for link in others {
-            self.send(link, Frame::Remove(Remove { removal: removal.clone() }));
-        }
-        let lasts = removal.until.saturating_sub(self.unix(now)).min(REMOVAL_DURATION.as_secs());
-        let until = now + std::time::Duration::from_secs(lasts);
-        let (by, text) = (removal.issuer, removal.text.clone());
-        self.removed.insert(subject, Removed { removal, until });
-        if self.removed.len() > MAX_REMOVALS {
-            let oldest = self.removed.iter().min_by_key(|(_, removed)| removed.until);
-            if let Some(oldest) = oldest.map(|(&peer, _)| peer) {
-                self.removed.remove(&oldest);
-            }
+            self.send(link, passed_on.clone());
         }
         let why = DisconnectReason::Removed { by, text: text.clone() };
         self.disconnect(now, subject, why, GoodbyeReason::Removed, &text);
+    }
+
+    /// Makes room at the cost of the member who has removed the most, whose oldest is forgotten: nobody can
+    /// push out what others said by removing ids that it made up. Returns whose removal that was.
+    fn forget_a_removal(&mut self) -> Option<PeerId> {
+        let mut counts: BTreeMap<PeerId, usize> = BTreeMap::new();
+        for removed in self.removed.values() {
+            *counts.entry(removed.removal.issuer).or_default() += 1;
+        }
+        let (most, _) = counts.into_iter().max_by_key(|&(_, count)| count)?;
+        let theirs = self.removed.iter().filter(|(_, known)| known.removal.issuer == most);
+        let (&oldest, _) =
+            theirs.min_by_key(|(subject, known)| (known.removal.until, **subject))?;
+        self.removed.remove(&oldest);
+        Some(oldest)
     }
 
     /// Tells who has just been attached of those who are removed: it may not have been there, and
