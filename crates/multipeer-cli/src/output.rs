@@ -93,6 +93,15 @@ fn event_json(event: &Event) -> Option<Map<String, Value>> {
         Event::PeerLost(peer) => json!({"event": "peer_lost", "peer": peer_json(peer)}),
         Event::Connecting(peer) => json!({"event": "connecting", "peer": peer_json(peer)}),
         Event::PeerConnected(peer) => json!({"event": "connected", "peer": peer_json(peer)}),
+        Event::ViabilityChanged { peer, viable } => {
+            json!({"event": "viability", "peer": peer_json(peer), "viable": viable})
+        }
+        Event::PathChanged { peer, path } => json!({
+            "event": "path",
+            "peer": peer_json(peer),
+            "route": path.route.to_string(),
+            "round_trip": path.round_trip.as_secs_f64(),
+        }),
         Event::PeerDisconnected { peer, reason, unconfirmed } => json!({
             "event": "disconnected",
             "peer": peer_json(peer),

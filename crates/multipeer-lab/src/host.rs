@@ -284,6 +284,12 @@ impl Program {
         }
     }
 
+    /// Puts it to sleep, as a laptop that is closed; or wakes it.
+    pub fn sleep(&self, asleep: bool) -> Result<(), Error> {
+        let signal = if asleep { "STOP" } else { "CONT" };
+        run("sh", &["-c", &format!("kill -{signal} {}", self.child.id())]).map(drop)
+    }
+
     /// Kills it without a word.
     pub fn kill(&mut self) {
         _ = self.child.kill();

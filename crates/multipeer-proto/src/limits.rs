@@ -127,8 +127,13 @@ pub const DEFAULT_RECONNECT_WINDOW: Duration = Duration::from_secs(30);
 pub const MIN_DIAL_BACKOFF: Duration = Duration::from_millis(200);
 /// The longest pause between two attempts to dial.
 pub const MAX_DIAL_BACKOFF: Duration = Duration::from_secs(5);
+/// The longest pause between two attempts to reach a member whose link died.
+pub const MAX_REDIAL_BACKOFF: Duration = Duration::from_secs(1);
 /// Time for one attempt to dial. The transport has its own, longer limit.
 pub const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time for one attempt to reach a member whose link died: the transport asks after ever longer pauses, so
+/// that who has been away long is sooner found by a new attempt.
+pub const REDIAL_TIMEOUT: Duration = Duration::from_millis(1500);
 /// Time between a hint that a peer is gone and the report, in which it may be heard again.
 pub const LOST_GRACE: Duration = Duration::from_secs(1);
 /// Pause after a change of membership before it is compared with a neighbour's.
@@ -152,6 +157,11 @@ pub const VOUCHER_LIFETIME: Duration = Duration::from_mins(10);
 /// How far the clocks of two peers may be apart. A voucher or a removal that is dated otherwise is
 /// not believed; who has a proof of its own needs neither.
 pub const MAX_CLOCK_SKEW: Duration = Duration::from_mins(10);
+/// Time without a sign of life after which a member is not viable.
+pub const DEFAULT_UNVIABLE_AFTER: Duration = Duration::from_secs(2);
+/// How often the session is told which links have brought something.
+pub const LISTEN_INTERVAL: Duration = Duration::from_millis(250);
+
 /// Time in which a removed peer cannot come back.
 pub const REMOVAL_DURATION: Duration = Duration::from_hours(1);
 /// Removals that are remembered.

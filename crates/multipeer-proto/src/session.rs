@@ -16,8 +16,12 @@ mod proving;
 #[cfg(test)]
 mod proving_tests;
 mod removal;
+mod roaming;
 #[cfg(test)]
 mod tests;
+mod viability;
+#[cfg(test)]
+mod viability_tests;
 mod vouching;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -43,7 +47,7 @@ use crate::{
     announcement::Announcement,
     frame::{Confirm, Echo, Frame, GoodbyeReason},
     id::{InvitationId, LinkId, LinkRef, PeerId},
-    limits::{DIGEST_INTERVAL, LEAVE_TIMEOUT, MAX_ADDRESSES},
+    limits::{DIGEST_INTERVAL, LEAVE_TIMEOUT},
     name::DiscoveryInfo,
     time::Timestamp,
     trust::{Keys, Pairing, Verified},
@@ -77,6 +81,10 @@ pub struct Session {
     nearby: BTreeMap<PeerId, Nearby>,
     looking: bool,
     own_addresses: Vec<SocketAddr>,
+    /// When it lost an address under which others may have reached it.
+    moved_at: Option<Timestamp>,
+    /// When this peer was last told which links brought something.
+    listened_at: Timestamp,
     digest_at: Option<Timestamp>,
     wrong_proofs: WrongProofs,
     pairing: Pairing,
@@ -116,6 +124,8 @@ impl Session {
             nearby: BTreeMap::new(),
             looking: false,
             own_addresses: Vec::new(),
+            moved_at: None,
+            listened_at: Timestamp::ZERO,
             digest_at: None,
             wrong_proofs: WrongProofs::default(),
             host,
@@ -150,10 +160,8 @@ impl Session {
                 self.handle_discovered(now, announcement, &addresses);
             }
             Input::Lost { peer } => self.handle_lost(now, peer),
-            Input::OwnAddresses(mut addresses) => {
-                addresses.truncate(MAX_ADDRESSES);
-                self.own_addresses = addresses;
-            }
+            Input::Heard { links } => self.handle_heard(now, &links),
+            Input::OwnAddresses(addresses) => self.handle_own_addresses(now, addresses),
             Input::Tick => {}
         }
         self.advance(now);

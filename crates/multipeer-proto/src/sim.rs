@@ -15,6 +15,7 @@ mod forgers;
 mod healing;
 mod host;
 mod links;
+mod listening;
 mod messages;
 mod network;
 mod scenario;

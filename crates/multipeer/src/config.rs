@@ -44,6 +44,7 @@ pub struct SessionBuilder {
     max_peers: usize,
     max_message_size: usize,
     reconnect_window: Duration,
+    unviable_after: Duration,
     interfaces: Vec<String>,
     port: Option<u16>,
     identity: Option<Identity>,
@@ -68,6 +69,7 @@ impl SessionBuilder {
             max_peers: limits::DEFAULT_MAX_PEERS,
             max_message_size: limits::DEFAULT_MAX_MESSAGE_BYTES,
             reconnect_window: limits::DEFAULT_RECONNECT_WINDOW,
+            unviable_after: limits::DEFAULT_UNVIABLE_AFTER,
             interfaces: Vec::new(),
             port: None,
             identity: None,
@@ -170,6 +172,14 @@ impl SessionBuilder {
     /// unless said otherwise, at most a day.
     pub fn reconnect_window(mut self, window: Duration) -> Self {
         self.reconnect_window = window;
+        self
+    }
+
+    /// Time without a sign of life after which a peer does not count as viable
+    /// ([`Event::ViabilityChanged`](crate::Event)): 2 s unless said otherwise, at least 2 s. A sign of
+    /// life comes every second from whoever is there.
+    pub fn unviable_after(mut self, silence: Duration) -> Self {
+        self.unviable_after = silence;
         self
     }
 
@@ -283,6 +293,7 @@ impl SessionBuilder {
         config.max_peers = self.max_peers;
         config.max_message_bytes = self.max_message_size;
         config.reconnect_window = self.reconnect_window;
+        config.unviable_after = self.unviable_after;
 
         let shared = Arc::new(Shared::new(self.resources));
         let (sender, requests) = mpsc::unbounded_channel();
@@ -325,6 +336,10 @@ impl SessionBuilder {
         if !(1..=1 << 30).contains(&self.max_message_size) {
             let value = self.max_message_size.to_string();
             return out_of_range("max_message_size", "1 byte to 1 GiB", value);
+        }
+        if self.unviable_after < limits::DEFAULT_UNVIABLE_AFTER {
+            let value = format!("{} ms", self.unviable_after.as_millis());
+            return out_of_range("unviable_after", "at least 2 s", value);
         }
         if self.reconnect_window > day {
             let value = format!("{} s", self.reconnect_window.as_secs());

@@ -20,6 +20,7 @@ use crate::{
     discovery::DiscoveryProblem,
     invitation::Invitation,
     passcode::Passcode,
+    path::Path,
     peer::Peer,
     resource::{ResourceOffer, Transfer, TransferError, TransferReport},
     stream::IncomingStream,
@@ -55,6 +56,24 @@ pub enum Event {
     },
     /// A peer is in the session: it can be sent to, and hears what is sent to all.
     PeerConnected(Peer),
+    /// Nothing has come from a peer for a while
+    /// ([`SessionBuilder::unviable_after`](crate::SessionBuilder::unviable_after)), or something comes again. It
+    /// is in the session all the same: what is sent to it waits, until it is back or
+    /// [`PeerDisconnected`](Self::PeerDisconnected) says that it is not.
+    ViabilityChanged {
+        /// Who.
+        peer: Peer,
+        /// Whether it answers.
+        viable: bool,
+    },
+    /// Packets to a peer take another way than before: it or this machine has moved to another network,
+    /// or a direct way was found, or lost. Nothing that was sent is lost by that.
+    PathChanged {
+        /// Who.
+        peer: Peer,
+        /// The new way.
+        path: Path,
+    },
     /// A peer is not in the session any more. Everything that it delivered was reported before.
     PeerDisconnected {
         /// Who.

@@ -51,6 +51,7 @@ mod invitation;
 mod net;
 mod paired;
 mod passcode;
+mod path;
 mod peer;
 mod private_file;
 mod resource;
@@ -76,6 +77,7 @@ pub use multipeer_proto::{
 };
 pub use paired::{PairedDevice, PairedDevices};
 pub use passcode::{Passcode, PasscodeForm};
+pub use path::{Path, Route};
 pub use peer::Peer;
 pub use resource::{
     Progress, ResourceOffer, Source, Transfer, TransferDirection, TransferError, TransferReport,

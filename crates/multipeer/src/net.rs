@@ -7,6 +7,7 @@ pub(crate) mod endpoint;
 mod gate;
 mod lane;
 mod link;
+mod listening;
 mod outputs;
 mod reader;
 mod renewal;

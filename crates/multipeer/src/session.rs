@@ -29,6 +29,7 @@ use crate::{
     invitation::OutgoingInvitation,
     net::{Gate, Lane, Request, Shared},
     passcode::Passcode,
+    path::Path,
     peer::Peer,
     resource::{self, Source, Transfer, TransferError},
     stream::{StreamError, StreamReader, StreamWriter},
@@ -114,14 +115,26 @@ impl Session {
 
     /// How a peer in the session has shown that it may be here; nothing for one that is not in it.
     pub fn verified(&self, peer: impl Into<PeerId>) -> Option<Verified> {
-        self.0.shared.view().verified.get(&peer.into()).cloned()
+        Some(self.0.shared.view().known.get(&peer.into())?.verified.clone())
     }
 
     /// Twenty digits in groups of four that people at both ends can compare by eye or aloud, for a
     /// peer in the session: equal when nobody is in between. They belong to the link, and change when
     /// it is replaced.
     pub fn comparison(&self, peer: impl Into<PeerId>) -> Option<String> {
-        self.0.shared.view().comparisons.get(&peer.into()).cloned()
+        self.0.shared.view().known.get(&peer.into())?.comparison.clone()
+    }
+
+    /// Whether a peer in the session answers, as far as can be told: false when nothing has come from
+    /// it for a while ([`SessionBuilder::unviable_after`]), or it is not in the session.
+    pub fn is_viable(&self, peer: impl Into<PeerId>) -> bool {
+        self.0.shared.view().known.get(&peer.into()).is_some_and(|known| known.viable)
+    }
+
+    /// The way that packets to a peer take at the moment, and how long they take; nothing for one that is
+    /// not in the session, or has no link just now.
+    pub fn path(&self, peer: impl Into<PeerId>) -> Option<Path> {
+        self.0.shared.lane(peer.into())?.path()
     }
 
     /// The peer that alone invites and removes, if there is one (see

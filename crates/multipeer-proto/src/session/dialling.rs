@@ -5,7 +5,10 @@ use std::{net::SocketAddr, time::Duration};
 use super::{Event, InviteError, Output, Phase, Session};
 use crate::{
     id::PeerId,
-    limits::{DIAL_HEAD_START, MAX_ADDRESSES, MAX_DIAL_BACKOFF, MIN_DIAL_BACKOFF},
+    limits::{
+        DIAL_HEAD_START, DIAL_TIMEOUT, MAX_ADDRESSES, MAX_DIAL_BACKOFF, MAX_REDIAL_BACKOFF,
+        MIN_DIAL_BACKOFF, REDIAL_TIMEOUT,
+    },
     time::Timestamp,
 };
 
@@ -78,7 +81,8 @@ impl Session {
                 self.event(Event::Connecting(peer));
             }
         }
-        self.outputs.push_back(Output::Dial { peer, attempt, addresses });
+        let timeout = if self.is_connected(peer) { REDIAL_TIMEOUT } else { DIAL_TIMEOUT };
+        self.outputs.push_back(Output::Dial { peer, attempt, addresses, timeout });
     }
 
     /// Where the peer may be: what it announces, then what others and its links told.
@@ -127,7 +131,9 @@ impl Session {
         let Some(failures) = self.dials.get(&peer).map(|dial| dial.failures) else {
             return;
         };
-        let pause = backoff(failures, self.spread(peer, self.attempts));
+        // Who was here a moment ago will be back any moment.
+        let longest = if self.is_connected(peer) { MAX_REDIAL_BACKOFF } else { MAX_DIAL_BACKOFF };
+        let pause = backoff(failures, longest, self.spread(peer, self.attempts));
         if let Some(dial) = self.dials.get_mut(&peer) {
             *dial = Dial { in_progress: None, next_at: now + pause, failures: failures + 1 };
         }
@@ -143,6 +149,13 @@ impl Session {
         }
     }
 
+    /// The network is another one: what kept others from being reached may be over.
+    pub(super) fn dial_all_soon(&mut self, now: Timestamp) {
+        for peer in self.dials.keys().copied().collect::<Vec<_>>() {
+            self.dial_soon(now, peer);
+        }
+    }
+
     pub(super) fn dials_timeout(&self) -> Option<Timestamp> {
         let waiting = self.dials.iter().filter(|(_, dial)| dial.in_progress.is_none());
         waiting.filter(|&(&peer, _)| !self.has_link(peer)).map(|(_, dial)| dial.next_at).min()
@@ -150,8 +163,8 @@ impl Session {
 }
 
 /// A pause that doubles with each failure, and of which `spread` takes up to a half.
-fn backoff(failures: u32, spread: u64) -> Duration {
-    let full = MIN_DIAL_BACKOFF.saturating_mul(1 << failures.min(16)).min(MAX_DIAL_BACKOFF);
+fn backoff(failures: u32, longest: Duration, spread: u64) -> Duration {
+    let full = MIN_DIAL_BACKOFF.saturating_mul(1 << failures.min(16)).min(longest);
     let thousandths = u32::try_from(spread % 500).unwrap_or_default();
     full.saturating_sub(full * thousandths / 1000)
 }
@@ -163,9 +176,9 @@ mod tests {
     #[test]
     fn pauses_double_up_to_a_limit_and_lie_between_half_and_whole() {
         for failures in 0..100 {
-            let whole = backoff(failures, 0);
+            let whole = backoff(failures, MAX_DIAL_BACKOFF, 0);
             assert_eq!(whole, (MIN_DIAL_BACKOFF * (1 << failures.min(10))).min(MAX_DIAL_BACKOFF));
-            let least = backoff(failures, 499);
+            let least = backoff(failures, MAX_DIAL_BACKOFF, 499);
             assert!(least > whole / 2 && least < whole, "{least:?} of {whole:?}");
         }
     }

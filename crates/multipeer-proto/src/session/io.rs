@@ -9,7 +9,10 @@ use crate::{
     announcement::Announcement,
     frame::{Frame, GoodbyeReason},
     id::{InvitationId, LinkId, PeerId},
-    limits::{DEFAULT_MAX_MESSAGE_BYTES, DEFAULT_MAX_PEERS, DEFAULT_RECONNECT_WINDOW},
+    limits::{
+        DEFAULT_MAX_MESSAGE_BYTES, DEFAULT_MAX_PEERS, DEFAULT_RECONNECT_WINDOW,
+        DEFAULT_UNVIABLE_AFTER,
+    },
     name::{DiscoveryInfo, DisplayName, ServiceType},
     trust::{Admission, Keys, LinkKeys, Pairing, Verified},
 };
@@ -85,6 +88,8 @@ pub struct Config {
     pub max_message_bytes: usize,
     /// Time that a member whose link died has to come back.
     pub reconnect_window: Duration,
+    /// Time without a sign of life after which a member is not viable.
+    pub unviable_after: Duration,
     /// The versions of the protocol that this peer speaks: oldest and newest.
     pub versions: (u16, u16),
 }
@@ -115,6 +120,7 @@ impl Config {
             max_peers: DEFAULT_MAX_PEERS,
             max_message_bytes: DEFAULT_MAX_MESSAGE_BYTES,
             reconnect_window: DEFAULT_RECONNECT_WINDOW,
+            unviable_after: DEFAULT_UNVIABLE_AFTER,
             versions: (crate::limits::MIN_VERSION, crate::limits::VERSION),
         }
     }
@@ -244,6 +250,12 @@ pub enum Input {
         /// Who.
         peer: PeerId,
     },
+    /// These links have brought something since this was last handed in; to be handed in every
+    /// [`LISTEN_INTERVAL`](crate::limits::LISTEN_INTERVAL) while there are links.
+    Heard {
+        /// Which.
+        links: Vec<LinkId>,
+    },
     /// The addresses under which this peer can be reached.
     OwnAddresses(Vec<SocketAddr>),
     /// Time has passed.
@@ -333,6 +345,8 @@ pub enum Output {
         attempt: u64,
         /// Where it may be, the likeliest first.
         addresses: Vec<SocketAddr>,
+        /// How long to try.
+        timeout: Duration,
     },
     /// Write a control frame.
     SendFrame {
@@ -475,6 +489,13 @@ pub enum Event {
     },
     /// A peer is in the session and can be talked to.
     Connected(PeerInfo),
+    /// Nothing has come from a peer for a while, or something comes again.
+    ViabilityChanged {
+        /// Who.
+        peer: PeerId,
+        /// Whether it answers.
+        viable: bool,
+    },
     /// A peer is not in the session any more.
     Disconnected {
         /// Who.

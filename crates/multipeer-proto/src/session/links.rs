@@ -420,7 +420,7 @@ impl Session {
     }
 
     /// Closes a link of a peer that may well stay.
-    fn drop_link(&mut self, now: Timestamp, id: LinkId, reason: GoodbyeReason) {
+    pub(super) fn drop_link(&mut self, now: Timestamp, id: LinkId, reason: GoodbyeReason) {
         self.forget_link(now, id);
         self.outputs.push_back(Output::CloseLink { link: id, reason, text: String::new() });
     }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::{DisconnectReason, Event, Inviting, Output, PeerInfo, Session};
+use super::{DisconnectReason, Event, Inviting, Output, PeerInfo, Session, viability::Signs};
 use crate::{
     frame::{Digest, Frame, GoodbyeReason, Introduce, Join, MemberRecord, Members},
     id::{LinkId, LinkRef, PeerId},
@@ -39,6 +39,8 @@ pub(super) struct Member {
     pub(super) attached: Option<LinkId>,
     /// The link on which the present run of messages began, or is about to.
     pairing: Option<LinkRef>,
+    /// Its signs of life.
+    pub(super) signs: Signs,
     /// How many of its messages have arrived, as far as was reported.
     pub(super) received: u64,
     pub(super) addresses: Vec<SocketAddr>,
@@ -245,6 +247,7 @@ impl Session {
             received,
             max_message_bytes,
         });
+        self.note_heard(now, peer);
         self.settle_invitations(now, &info);
         if is_host && self.host.is_none() {
             self.host = Some(peer);

@@ -19,7 +19,7 @@ const LINK: LinkId = LinkId(1);
 pub(super) struct Pair {
     pub(super) alice: Session,
     pub(super) bob: Session,
-    now: Timestamp,
+    pub(super) now: Timestamp,
     /// What each was told.
     events: [Vec<Event>; 2],
     /// Why each closed the link.

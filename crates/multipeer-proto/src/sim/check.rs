@@ -27,6 +27,9 @@ pub enum Violation {
     Unbounded { at: Run, sizes: [usize; 9] },
     HonestPeerMisbehaved { at: Run },
     NotAdmitted { at: Run, peer: PeerId },
+    ViabilityToldTwice { at: Run, peer: PeerId },
+    ViabilityOfStranger { at: Run, peer: PeerId },
+    Ghost { at: Run, peer: PeerId },
     BadConfirmation { at: Run, from: PeerId, error: DeliveryError },
     NotHealed { missing: String },
     DifferentLinks { between: Run, and: Run },
@@ -74,6 +77,15 @@ impl fmt::Display for Violation {
             Self::NotAdmitted { at, peer } => {
                 write!(f, "6: {at} is connected with {peer:?}, which does not know its passcode")
             }
+            Self::ViabilityToldTwice { at, peer } => {
+                write!(f, "7: {at} was told twice whether {peer:?} answers")
+            }
+            Self::ViabilityOfStranger { at, peer } => {
+                write!(f, "7: {at} was told whether {peer:?} answers, which is not connected")
+            }
+            Self::Ghost { at, peer } => {
+                write!(f, "7: {at} takes {peer:?} for viable, of which it has long heard nothing")
+            }
             Self::BadConfirmation { at, from, error } => {
                 write!(f, "3: {at} got an impossible confirmation of {from:?}: {error}")
             }
@@ -103,6 +115,8 @@ pub(super) struct Checker {
     /// By sender and receiver: what became of each message, by its number.
     fates: BTreeMap<(Run, Run), Vec<Fate>>,
     latest: BTreeMap<(Run, Run), u64>,
+    /// Those who do not answer, as far as the application was told.
+    silent: BTreeSet<(Run, PeerId)>,
 }
 
 impl Checker {
@@ -115,11 +129,26 @@ impl Checker {
     }
 
     pub(super) fn disconnected(&mut self, at: Run, peer: PeerId) -> Result<(), Violation> {
+        self.silent.remove(&(at, peer));
         if self.connected.remove(&(at, peer)) {
             Ok(())
         } else {
             Err(Violation::DisconnectedWithoutConnected { at, peer })
         }
+    }
+
+    pub(super) fn viability(
+        &mut self,
+        at: Run,
+        peer: PeerId,
+        viable: bool,
+    ) -> Result<(), Violation> {
+        if !self.is_connected(at, peer) {
+            return Err(Violation::ViabilityOfStranger { at, peer });
+        }
+        let news =
+            if viable { self.silent.remove(&(at, peer)) } else { self.silent.insert((at, peer)) };
+        if news { Ok(()) } else { Err(Violation::ViabilityToldTwice { at, peer }) }
     }
 
     pub(super) fn is_connected(&self, at: Run, peer: PeerId) -> bool {

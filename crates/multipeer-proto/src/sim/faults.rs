@@ -12,7 +12,7 @@ use super::{
 use crate::{Command, DiscoveryInfo, Input, PeerId};
 
 /// Time without a sign of life after which the transport gives a connection up.
-const IDLE: (u64, u64) = (5000, 6500);
+const IDLE: (u64, u64) = (4000, 4500);
 
 impl World {
     /// One fault, or one thing that an application does at an awkward moment.
@@ -57,8 +57,29 @@ impl World {
                 self.command(host, Command::SetInfo(info.unwrap_or_default()))
             }
             88..94 if self.scenario == Scenario::Removal => self.remove(host),
+            94..97 => self.move_to_another_address(host),
             _ => self.false_alarm(host),
         }
+    }
+
+    /// The host has another address; its links may have moved with it, or be silent until somebody gives
+    /// them up.
+    fn move_to_another_address(&mut self, host: usize) -> Result {
+        let Some(run) = self.hosts[host].as_ref().map(|host| host.run) else { return Ok(()) };
+        if self.random.random_bool(0.5) {
+            let links = self.hosts[host].as_ref().map(|host| host.links.clone());
+            for id in links.into_iter().flat_map(std::collections::BTreeMap::into_values) {
+                if let Some(connection) = self.connections.get_mut(&id) {
+                    connection.dead = true;
+                }
+                for side in [Side::Dialler, Side::Dialled] {
+                    self.within(IDLE.0, IDLE.1, Happening::LinkDown { connection: id, side });
+                }
+            }
+        }
+        let last = self.random.random_range(1..=254);
+        let addresses = vec![std::net::SocketAddr::from(([10, 0, 1, last], 1))];
+        self.input(run, Input::OwnAddresses(addresses))
     }
 
     /// A member removes another, once in a run.

@@ -83,6 +83,10 @@ impl World {
                 if self.rooms.get(&other.run.id) != room || removed(other.run.id) {
                     continue;
                 }
+                if !host.session.is_viable(other.run.id) {
+                    let missing = format!("{} takes {} for unviable", host.run, other.run);
+                    return Some(Violation::NotHealed { missing });
+                }
                 let link = host.session.attached_link(other.run.id);
                 if link.is_none() || link != other.session.attached_link(host.run.id) {
                     let (between, and) = (host.run, other.run);

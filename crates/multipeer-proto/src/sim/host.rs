@@ -48,6 +48,8 @@ pub(super) struct Host {
     /// The wake-up that is scheduled, to tell it from those that are outdated.
     pub(super) wake_at: Option<Timestamp>,
     pub(super) announced: bool,
+    /// When something last came from each peer, or a link of it began to carry messages.
+    pub(super) heard: BTreeMap<PeerId, Timestamp>,
     pub(super) over: bool,
     /// Bytes that an outbox takes: small, so that it is full at times.
     pub(super) outbox_bytes: usize,
@@ -80,6 +82,7 @@ impl Host {
             invited: BTreeMap::new(),
             wake_at: None,
             announced: false,
+            heard: BTreeMap::new(),
             over: false,
             outbox_bytes: OUTBOX_BYTES / 2048,
         }

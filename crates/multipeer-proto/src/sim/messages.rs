@@ -37,6 +37,7 @@ impl World {
             return Ok(());
         };
         let at = host.run;
+        host.heard.insert(peer, self.now);
         if fresh {
             host.lanes.insert(peer, Lane::new(run, host.outbox_bytes));
         } else {

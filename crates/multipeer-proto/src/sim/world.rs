@@ -69,6 +69,10 @@ pub(super) enum Happening {
     Announce {
         run: Run,
     },
+    /// The host looks which links have brought something.
+    Listen {
+        run: Run,
+    },
     Hear {
         run: Run,
         announcement: Announcement,
@@ -215,6 +219,7 @@ impl World {
                 self.announce(run);
                 Ok(())
             }
+            Happening::Listen { run } => self.listen(run),
             Happening::Hear { run, announcement } => self.hear(run, announcement),
             Happening::Verified { run, peer } => self.verified(run, peer),
             Happening::Input { run, input } => self.input(run, *input),
@@ -297,6 +302,7 @@ impl World {
         self.input(run, Input::OwnAddresses(vec![address]))?;
         self.input(run, Input::Command(Command::StartLooking))?;
         self.within(0, 100, Happening::Announce { run });
+        self.within(0, 500, Happening::Listen { run });
         Ok(())
     }
 
@@ -398,6 +404,9 @@ impl World {
                     return Err(Violation::NotAdmitted { at: run, peer: peer.id });
                 }
                 self.checker.connected(run, peer.id)?;
+            }
+            Event::ViabilityChanged { peer, viable } => {
+                self.checker.viability(run, peer, viable)?;
             }
             Event::Disconnected { peer, .. } => {
                 self.checker.disconnected(run, peer.id)?;

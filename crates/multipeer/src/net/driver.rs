@@ -3,8 +3,9 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use futures_util::{StreamExt, stream::BoxStream};
 use iroh::{
-    Endpoint,
+    Endpoint, EndpointAddr,
     endpoint::{Incoming, IncomingAddr, VarInt},
 };
 use multipeer_proto::{
@@ -14,7 +15,7 @@ use multipeer_proto::{
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinSet,
-    time::{Instant, sleep_until, timeout},
+    time::{Instant, Interval, sleep_until, timeout},
 };
 use tracing::{debug, trace};
 
@@ -22,11 +23,13 @@ use super::{
     Gate, Renewal, Request, endpoint,
     gate::link_keys,
     link::{self, Link, LinkInput},
-    shared::{Shared, View},
+    listening,
+    shared::{Known, Shared, View},
 };
 use crate::{
     discovery::{self, Discovery, DiscoveryEvent},
     event::Event,
+    path::Route,
     peer::Peer,
     resource,
     session::PingMode,
@@ -89,6 +92,11 @@ pub(crate) struct Driver {
     /// Those that serve links.
     link_tasks: JoinSet<()>,
     turnstile: Turnstile,
+    looks: Interval,
+    /// Which way the packets to each peer took at the last look.
+    pub(super) routes: BTreeMap<PeerId, Route>,
+    /// The addresses of the endpoint, each time that they change.
+    pub(super) addresses: BoxStream<'static, EndpointAddr>,
     pub(super) start: Instant,
     pub(super) port: u16,
     pub(super) renewal: Option<Renewal>,
@@ -100,6 +108,7 @@ pub(crate) struct Driver {
 impl Driver {
     pub(crate) fn new(parts: Parts) -> Self {
         let (inputs_sender, inputs) = mpsc::channel(MAX_WAITING_INPUTS);
+        let addresses = endpoint::addresses(&parts.endpoint);
         let driver = Self {
             session: parts.session,
             endpoint: parts.endpoint,
@@ -122,6 +131,9 @@ impl Driver {
             tasks: JoinSet::new(),
             link_tasks: JoinSet::new(),
             turnstile: Turnstile::default(),
+            looks: listening::looks(),
+            routes: BTreeMap::new(),
+            addresses,
             start: Instant::now(),
             port: parts.port,
             renewal: parts.renewal,
@@ -135,8 +147,6 @@ impl Driver {
 
     /// Runs until the session is over, and leaves nothing behind. Returns the last id that it had.
     pub(crate) async fn run(mut self) -> PeerId {
-        let (_, addresses) = endpoint::whereabouts(&self.endpoint);
-        self.handle(Input::OwnAddresses(addresses));
         while !self.left {
             self.step().await;
         }
@@ -179,6 +189,10 @@ impl Driver {
             event = self.discovery.next(), if !behind => self.handle_discovery(event),
             () = events.wait_for_room(), if behind => {}
             () = sleep_until(wake_at) => self.handle(Input::Tick),
+            _ = self.looks.tick(), if !self.links.is_empty() => self.listen(),
+            Some(addresses) = self.addresses.next() => {
+                self.handle(Input::OwnAddresses(addresses.ip_addrs().copied().collect()));
+            }
             () = sleep_until(renew_at), if self.renewal.is_some() => self.renew().await,
             Some(_) = self.tasks.join_next() => {}
             Some(_) = self.link_tasks.join_next() => {}
@@ -352,11 +366,16 @@ impl Driver {
 
     pub(super) fn publish_view(&self) {
         let peers: Vec<Peer> = self.session.peers().map(Peer::from).collect();
-        let verified = |peer: &Peer| Some((peer.id, self.session.verified(peer.id)?.clone()));
-        let comparison = |peer: &Peer| Some((peer.id, self.session.comparison(peer.id)?));
+        let known = |peer: &Peer| {
+            let known = Known {
+                verified: self.session.verified(peer.id)?.clone(),
+                comparison: self.session.comparison(peer.id),
+                viable: self.session.is_viable(peer.id),
+            };
+            Some((peer.id, known))
+        };
         self.shared.set_view(View {
-            verified: peers.iter().filter_map(verified).collect(),
-            comparisons: peers.iter().filter_map(comparison).collect(),
+            known: peers.iter().filter_map(known).collect(),
             own: Some((self.session.id(), self.port)),
             host: self.session.host(),
             peers,

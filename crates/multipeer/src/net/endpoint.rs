@@ -7,21 +7,32 @@ use std::{
     time::Duration,
 };
 
+use futures_util::{StreamExt, stream::BoxStream};
 use iroh::{
-    Endpoint, RelayMode,
-    endpoint::{BindOpts, Builder, QuicTransportConfig, VarInt, presets},
+    Endpoint, EndpointAddr, RelayMode, Watcher,
+    endpoint::{
+        BindOpts, Builder, ConnectOptions, Connection, QuicTransportConfig, VarInt, presets,
+    },
 };
 use tokio::time::{Instant, sleep};
 
 use crate::{error::StartError, identity::Identity};
 
 /// The application protocol, for TLS (RFC 7301).
-pub(crate) const ALPN: &[u8] = b"multipeer";
+const ALPN: &[u8] = b"multipeer";
 
-/// A sign of life is due after so long, ...
-const KEEP_ALIVE: Duration = Duration::from_secs(2);
-/// ... and a link from which none came for so long is dead: two may be lost.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(6);
+/// Who dialled asks for a sign of life after so long, ...
+const KEEP_ALIVE: Duration = Duration::from_secs(1);
+/// ... so that the other end need not, but where that has died: the longest that iroh allows.
+const ACCEPTED_KEEP_ALIVE: Duration = Duration::from_secs(5);
+/// ... and a link from which none came for so long is dead.
+///
+/// The transport asks again after pauses that double; when the network is back after this time, a
+/// new link is there before the old one has asked again.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
+/// What a round trip is thought to take before there was one: the first packet is sent again after three
+/// times as long. Peers are near.
+const INITIAL_ROUND_TRIP: Duration = Duration::from_millis(100);
 /// What a link may have under way before it is part of the session, in bytes. An invitation with
 /// its whole context fits; more than that a stranger cannot make this side hold.
 const STRANGER_WINDOW_BYTES: u32 = 128 * 1024;
@@ -91,21 +102,44 @@ pub(crate) fn whereabouts(endpoint: &Endpoint) -> (u16, Vec<SocketAddr>) {
     (port, endpoint.addr().ip_addrs().copied().collect())
 }
 
+/// The endpoint's addresses, now and each time that they change.
+pub(super) fn addresses(endpoint: &Endpoint) -> BoxStream<'static, EndpointAddr> {
+    endpoint.watch_addr().stream().boxed()
+}
+
 fn builder(identity: &Identity) -> Builder {
     // Nothing here leaves the local network: no relay, no lookup service, no port mapping.
     Endpoint::builder(presets::Minimal)
         .relay_mode(RelayMode::custom([]))
         .secret_key(identity.secret_key())
         .alpns(vec![ALPN.to_vec()])
-        .transport_config(transport_config())
+        .transport_config(transport_config(ACCEPTED_KEEP_ALIVE))
         .clear_ip_transports()
 }
 
-/// The settings of every link.
-pub(crate) fn transport_config() -> QuicTransportConfig {
+/// Begins a link: to whom, and with the settings of the end that dials.
+pub(super) async fn connect(endpoint: &Endpoint, to: EndpointAddr) -> Result<Connection, String> {
+    let options = ConnectOptions::new().with_transport_config(transport_config(KEEP_ALIVE));
+    let connecting = endpoint.connect_with_opts(to, ALPN, options).await;
+    let connecting = connecting.map_err(|error| innermost(&error))?;
+    connecting.await.map_err(|error| innermost(&error))
+}
+
+/// The innermost reason, which says most.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
+}
+
+/// The settings of a link's end that asks for a sign of life so often.
+pub(crate) fn transport_config(keep_alive: Duration) -> QuicTransportConfig {
     let config = QuicTransportConfig::builder()
-        .keep_alive_interval(KEEP_ALIVE)
-        .default_path_keep_alive_interval(KEEP_ALIVE)
+        .initial_rtt(INITIAL_ROUND_TRIP)
+        .keep_alive_interval(keep_alive)
+        .default_path_keep_alive_interval(keep_alive)
         .default_path_max_idle_timeout(IDLE_TIMEOUT)
         // One for control and one for messages; a member may open more.
         .max_concurrent_bidi_streams(VarInt::from_u32(1))

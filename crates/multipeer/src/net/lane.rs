@@ -21,6 +21,7 @@ use super::{doorbell::Doorbell, link::MESSAGE_PRIORITY, reader::Reader, writer::
 use crate::{
     error::{SendError, UnreliableError},
     event::{Event, EventQueue},
+    path::{Path, path_of},
     peer::Peer,
     stream::StreamError,
 };
@@ -183,6 +184,12 @@ impl Lane {
         drop(state);
         self.attached.notify_waiters();
         resumed
+    }
+
+    /// The way that its packets take at the moment.
+    pub(crate) fn path(&self) -> Option<Path> {
+        let connection = self.state().connection.clone()?;
+        path_of(&connection)
     }
 
     /// The connection that carries the lane. Waits while the link is being replaced.

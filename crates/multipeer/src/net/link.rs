@@ -85,6 +85,8 @@ pub(super) enum LinkInput {
 /// What the session task keeps of a link.
 pub(super) struct Link {
     pub(super) connection: Connection,
+    /// What it had brought at the last look.
+    pub(super) received: u64,
     frames: mpsc::Sender<Frame>,
     /// Tells the link's task whose messages it carries.
     attach: Option<oneshot::Sender<Attachment>>,
@@ -164,7 +166,7 @@ pub(super) fn spawn(
         pumps.shutdown().await;
         _ = inputs.send(LinkInput::Down { link }).await;
     });
-    Link { connection, frames, attach: Some(attach) }
+    Link { connection, received: 0, frames, attach: Some(attach) }
 }
 
 async fn open_control(

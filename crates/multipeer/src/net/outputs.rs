@@ -11,15 +11,14 @@ use tracing::trace;
 
 use super::{
     driver::Driver,
-    endpoint::{self, ALPN, MEMBER_WINDOW_BYTES},
+    endpoint::{self, MEMBER_WINDOW_BYTES},
     lane::Lane,
     link::LinkInput,
     reader::ReadContext,
 };
-use crate::{certificate::PeerCertificate, event::Event, invitation::Invitation, peer::Peer};
-
-/// Time for one attempt to dial.
-const DIAL_TIMEOUT: Duration = multipeer_proto::limits::DIAL_TIMEOUT;
+use crate::{
+    certificate::PeerCertificate, event::Event, invitation::Invitation, path::path_of, peer::Peer,
+};
 
 impl Driver {
     /// Does everything that the session asks for, also what comes of doing it.
@@ -46,8 +45,9 @@ impl Driver {
     fn output(&mut self, output: Output) {
         trace!(me = %self.session.id().short(), ?output, "session");
         match output {
-            Output::Dial { peer, attempt, addresses } => {
-                self.dial(peer, attempt, endpoint::usable(addresses, self.on_named_interfaces));
+            Output::Dial { peer, attempt, addresses, timeout } => {
+                let addresses = endpoint::usable(addresses, self.on_named_interfaces);
+                self.dial(peer, attempt, addresses, timeout);
             }
             Output::SendFrame { link, frame } => {
                 let kept_up = self.links.get(&link).is_none_or(|link| link.send(frame));
@@ -82,6 +82,7 @@ impl Driver {
             }
             Output::Detach { peer } => {
                 self.lane_links.remove(&peer);
+                self.routes.remove(&peer);
                 if let Some(lane) = self.shared.remove_lane(peer) {
                     self.unconfirmed = lane.close();
                 }
@@ -141,6 +142,9 @@ impl Driver {
                 self.connecting = Some(Peer::from(info));
                 return None;
             }
+            ProtoEvent::ViabilityChanged { peer, viable } => {
+                Event::ViabilityChanged { peer: self.peer(peer), viable }
+            }
             ProtoEvent::Disconnected { peer, reason } => Event::PeerDisconnected {
                 peer: peer.into(),
                 reason,
@@ -150,12 +154,18 @@ impl Driver {
     }
 
     /// The peer as it is known at the moment; one that is not is named by its id.
-    fn peer(&self, id: PeerId) -> Peer {
+    pub(super) fn peer(&self, id: PeerId) -> Peer {
         let known = self.session.known(id);
         Peer::from(known.unwrap_or_else(|| PeerInfo::unnamed(id)))
     }
 
-    fn dial(&mut self, peer: PeerId, attempt: u64, addresses: Vec<std::net::SocketAddr>) {
+    fn dial(
+        &mut self,
+        peer: PeerId,
+        attempt: u64,
+        addresses: Vec<std::net::SocketAddr>,
+        time: Duration,
+    ) {
         let (endpoint, inputs) = (self.endpoint.clone(), self.inputs_sender.clone());
         self.tasks.spawn(async move {
             let connect = async {
@@ -163,11 +173,11 @@ impl Driver {
                     .map_err(|_| "its id is not a public key".to_owned())?;
                 let addresses = addresses.into_iter().map(TransportAddr::Ip);
                 let to = EndpointAddr::from_parts(id, addresses);
-                endpoint.connect(to, ALPN).await.map_err(|error| reason(&error))
+                endpoint::connect(&endpoint, to).await
             };
-            let result = timeout(DIAL_TIMEOUT, connect)
+            let result = timeout(time, connect)
                 .await
-                .unwrap_or_else(|_| Err(format!("no answer within {} s", DIAL_TIMEOUT.as_secs())));
+                .unwrap_or_else(|_| Err(format!("no answer within {} s", time.as_secs_f32())));
             let input = match result {
                 Ok(connection) => LinkInput::Up {
                     connection,
@@ -191,6 +201,10 @@ impl Driver {
         let Some(lane) = self.shared.lane(peer) else { return };
         let Some(link) = self.links.get_mut(&id) else { return };
         let connection = link.connection.clone();
+        // What it is from the beginning is no change.
+        if let Some(path) = path_of(&connection) {
+            self.routes.entry(peer).or_insert(path.route);
+        }
         connection.set_receive_window(VarInt::from_u32(MEMBER_WINDOW_BYTES));
         connection.set_max_concurrent_bi_streams(VarInt::from_u32(1 + MAX_STREAMS));
         connection.set_max_concurrent_uni_streams(VarInt::from_u32(1 + MAX_STREAMS));
@@ -213,13 +227,4 @@ impl Driver {
             self.handle(Input::Misbehaved { link, error });
         }
     }
-}
-
-/// The innermost reason, which says most.
-fn reason(error: &dyn std::error::Error) -> String {
-    let mut innermost = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    innermost.to_string()
 }

@@ -52,6 +52,7 @@ impl Driver {
         let (port, addresses) = endpoint::whereabouts(&self.endpoint);
         self.discovery.stop();
         self.discovery.move_to(port, addresses.clone());
+        self.addresses = endpoint::addresses(&self.endpoint);
         self.handle(Input::OwnAddresses(addresses));
         let keys = identity.keys();
         self.handle(Input::Command(Command::Renew { keys, incarnation: incarnation() }));

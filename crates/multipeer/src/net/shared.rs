@@ -24,14 +24,22 @@ pub(crate) struct View {
     pub(crate) peers: Vec<Peer>,
     pub(crate) nearby: Vec<Peer>,
     pub(crate) statistics: Statistics,
-    /// How each peer in the session has shown that it may be here.
-    pub(crate) verified: BTreeMap<PeerId, Verified>,
-    /// What people at both ends of the link to each peer can compare.
-    pub(crate) comparisons: BTreeMap<PeerId, String>,
+    pub(crate) known: BTreeMap<PeerId, Known>,
     /// Who alone invites and removes, if somebody does.
     pub(crate) host: Option<PeerId>,
     /// The code that the session made.
     pub(crate) passcode: Option<Passcode>,
+}
+
+/// What is known of a peer in the session.
+#[derive(Debug, Clone)]
+pub(crate) struct Known {
+    /// How it has shown that it may be here.
+    pub(crate) verified: Verified,
+    /// What people at both ends of the link can compare.
+    pub(crate) comparison: Option<String>,
+    /// Whether it answers.
+    pub(crate) viable: bool,
 }
 
 /// The driver writes, the application's handles read. No lock here is held across an await or

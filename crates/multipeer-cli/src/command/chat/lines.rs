@@ -153,6 +153,11 @@ pub(super) fn describe(session: &Session, event: &Event) -> Option<String> {
                 .map(|code| format!("; the new passcode is {}", code.to_text()));
             format!("! {peer} has tried three wrong secrets{}", new.unwrap_or_default())
         }
+        Event::ViabilityChanged { peer, viable: false } => {
+            format!("* {peer} does not answer; what is sent to it waits")
+        }
+        Event::ViabilityChanged { peer, viable: true } => format!("* {peer} answers again"),
+        Event::PathChanged { peer, path } => format!("* {peer} is reached {}", path.route),
         Event::PeerDisconnected { peer, reason, unconfirmed } => {
             let lost = match unconfirmed.len() {
                 0 => String::new(),

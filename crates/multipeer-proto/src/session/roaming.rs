@@ -1,0 +1,51 @@
+//! This peer has another address than before: its links move by themselves, or are replaced.
+//!
+//! The transport moves a link to the new address when it learns of it, for which it takes its time on networks
+//! that lead nowhere else. So every peer is asked for a sign of life at once, and a link on which none
+//! comes is given up before the transport would.
+
+use std::{net::SocketAddr, time::Duration};
+
+use super::{Session, viability};
+use crate::{
+    frame::GoodbyeReason,
+    id::LinkId,
+    limits::{LISTEN_INTERVAL, MAX_ADDRESSES},
+    time::Timestamp,
+};
+
+/// Time for the answers of those who can still be reached.
+const PATIENCE: Duration = LISTEN_INTERVAL.saturating_mul(3);
+
+impl Session {
+    pub(super) fn handle_own_addresses(&mut self, now: Timestamp, mut addresses: Vec<SocketAddr>) {
+        addresses.truncate(MAX_ADDRESSES);
+        let former = std::mem::replace(&mut self.own_addresses, addresses);
+        if former == self.own_addresses {
+            return;
+        }
+        self.dial_all_soon(now);
+        if former.iter().any(|address| !self.own_addresses.contains(address)) {
+            self.moved_at = Some(now);
+            for link in self.attached_links() {
+                self.send(link, viability::probe());
+            }
+        }
+    }
+
+    /// Gives up links on which nothing came since this peer has moved.
+    pub(super) fn leave_links_behind(&mut self, now: Timestamp) {
+        let Some(moved_at) = self.moved_at.filter(|&at| now.since(at) >= PATIENCE) else { return };
+        self.moved_at = None;
+        // What is heard of at one look may be from before.
+        let since = moved_at + LISTEN_INTERVAL;
+        let silent = self.members.values().filter(|member| member.signs.latest() <= since);
+        for link in silent.filter_map(|member| member.attached).collect::<Vec<LinkId>>() {
+            self.drop_link(now, link, GoodbyeReason::Duplicate);
+        }
+    }
+
+    fn attached_links(&self) -> Vec<LinkId> {
+        self.members.values().filter_map(|member| member.attached).collect()
+    }
+}

@@ -1,0 +1,43 @@
+//! What hosts hear of each other: signs of life, as long as something gets through.
+
+use super::{
+    Run, Violation,
+    world::{Happening, Result, World},
+};
+use crate::{
+    Input, LinkId, PeerId,
+    limits::{DEFAULT_UNVIABLE_AFTER, LISTEN_INTERVAL},
+};
+
+impl World {
+    /// Tells a host which of its links bring something, and looks whom it takes for viable.
+    pub(super) fn listen(&mut self, run: Run) -> Result {
+        let Some(index) = self.index_of(run) else { return Ok(()) };
+        let Some(host) = &self.hosts[index] else { return Ok(()) };
+        if host.over {
+            return Ok(());
+        }
+        let alive = |&link: &LinkId| {
+            let (id, side) = self.end_of(index, link)?;
+            let other = self.connections.get(&id)?.end(side.other());
+            let gone = other.closed || self.index_of(other.run).is_none() || self.is_stalled(id);
+            (!gone).then_some((link, other.run.id))
+        };
+        let heard: Vec<(LinkId, PeerId)> = host.links.keys().filter_map(alive).collect();
+        let links = heard.iter().map(|&(link, _)| link).collect();
+        let now = self.now;
+        if let Some(host) = &mut self.hosts[index] {
+            host.heard.extend(heard.into_iter().map(|(_, peer)| (peer, now)));
+        }
+        self.after(LISTEN_INTERVAL, Happening::Listen { run });
+        self.input(run, Input::Heard { links })?;
+        // Told at the latest at the second look after that.
+        let patience = DEFAULT_UNVIABLE_AFTER + 2 * LISTEN_INTERVAL;
+        let Some(host) = &self.hosts[index] else { return Ok(()) };
+        let ghost = host.session.peers().map(|peer| peer.id).find(|peer| {
+            let heard = host.heard.get(peer).copied().unwrap_or_default();
+            host.session.is_viable(*peer) && now.since(heard) > patience
+        });
+        ghost.map_or(Ok(()), |peer| Err(Violation::Ghost { at: run, peer }))
+    }
+}
