@@ -23,8 +23,8 @@ const ALPN: &[u8] = b"multipeer";
 
 /// Who dialled asks for a sign of life after so long, ...
 const KEEP_ALIVE: Duration = Duration::from_secs(1);
-/// ... so that the other end need not, but where that has died: the longest that iroh allows.
-const ACCEPTED_KEEP_ALIVE: Duration = Duration::from_secs(5);
+/// ... so that the other end need not, unless who dialled is another implementation.
+const ACCEPTED_KEEP_ALIVE: Duration = Duration::from_secs(3);
 /// ... and a link from which none came for so long is dead.
 ///
 /// The transport asks again after pauses that double; when the network is back after this time, a
