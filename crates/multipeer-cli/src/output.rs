@@ -1,6 +1,10 @@
 //! What the command prints: lines for people, or one JSON object a line.
 
-use std::{fmt::Display, io::Write, time::Instant};
+use std::{
+    fmt::Display,
+    io::{IsTerminal, Write},
+    time::Instant,
+};
 
 use multipeer::{Event, Passcode, Peer, Session, Verified};
 use serde_json::{Map, Value, json};
@@ -31,6 +35,13 @@ pub(crate) fn passcode(passcode: &Passcode, json: bool) {
         line(&json!({"event": "passcode", "passcode": text}));
     } else {
         eprintln!("passcode: {text}");
+    }
+}
+
+/// Rings the terminal's bell, for whoever does not look.
+pub(crate) fn ring() {
+    if std::io::stderr().is_terminal() {
+        eprint!("\u{7}");
     }
 }
 
@@ -93,6 +104,12 @@ fn event_json(event: &Event) -> Option<Map<String, Value>> {
         Event::PeerLost(peer) => json!({"event": "peer_lost", "peer": peer_json(peer)}),
         Event::Connecting(peer) => json!({"event": "connecting", "peer": peer_json(peer)}),
         Event::PeerConnected(peer) => json!({"event": "connected", "peer": peer_json(peer)}),
+        Event::Nudged { from, text } => {
+            json!({"event": "nudged", "peer": peer_json(from), "text": text})
+        }
+        Event::ActivityChanged { peer, activity } => {
+            json!({"event": "activity", "peer": peer_json(peer), "activity": activity.as_str()})
+        }
         Event::ViabilityChanged { peer, viable } => {
             json!({"event": "viability", "peer": peer_json(peer), "viable": viable})
         }

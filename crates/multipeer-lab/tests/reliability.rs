@@ -193,3 +193,32 @@ fn an_idle_link_costs_less_than_200_bytes_a_second() {
         assert!((20.0..200.0).contains(&rate), "{rate:.0} bytes a second");
     });
 }
+
+#[test]
+fn who_is_in_the_background_says_so_is_found_and_can_be_nudged() {
+    run_in_lab("who_is_in_the_background_says_so_is_found_and_can_be_nudged", |mut lab| {
+        let network = lab.network().unwrap();
+        let hosts = [(); 3].map(|()| lab.host_on(network).unwrap());
+        let (mut alice, mut bob) = (chat(&hosts[0], "Alice"), chat(&hosts[1], "Bob"));
+        wait(&mut alice, "connected", "Bob");
+        wait(&mut bob, "connected", "Alice");
+        bob.type_line("/away");
+        assert_eq!(wait(&mut alice, "activity", "Bob")["activity"], "background");
+        alice.type_line("/nudge Bob dinner is ready");
+        assert_eq!(wait(&mut bob, "nudged", "Alice")["text"], "dinner is ready");
+        // A newcomer finds it, and is told.
+        let mut carol = chat(&hosts[2], "Carol");
+        let mut missing = vec!["Alice", "Bob"];
+        while !missing.is_empty() {
+            let name = carol.wait_json("a connection", PATIENCE, |value| {
+                (value["event"] == "connected").then(|| value["peer"]["name"].clone())
+            });
+            missing.retain(|other| name != *other);
+        }
+        common::ensure(&mut carol, "activity", "Bob");
+        bob.type_line("/back");
+        carol.wait_json("Bob's return", PATIENCE, |value| {
+            (is(value, "activity", "Bob") && value["activity"] == "foreground").then_some(())
+        });
+    });
+}

@@ -297,6 +297,24 @@ pub struct Echo {
     pub padding: Bytes,
 }
 
+/// Asks the person behind the receiver to look.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Nudge {
+    /// Why; at most 256 bytes, possibly none.
+    #[n(0)]
+    pub text: String,
+}
+
+/// Says whether anybody looks at the sender.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Attention {
+    /// Whether the sender is in the background.
+    #[n(0)]
+    pub background: bool,
+}
+
 /// The last frame on a link.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
@@ -425,6 +443,8 @@ pub enum Frame {
     Remove(Remove),
     Enquire(Enquire),
     Certificate(Certificate),
+    Nudge(Nudge),
+    Attention(Attention),
 }
 
 /// What is wrong with bytes that should have been a frame.
@@ -475,6 +495,8 @@ impl Frame {
             Self::Remove(body) => (0x10, codec::to_cbor(body)),
             Self::Enquire(body) => (0x11, codec::to_cbor(body)),
             Self::Certificate(body) => (0x12, codec::to_cbor(body)),
+            Self::Nudge(body) => (0x13, codec::to_cbor(body)),
+            Self::Attention(body) => (0x14, codec::to_cbor(body)),
         };
         codec::write_frame(kind, &body, out);
     }
@@ -499,6 +521,8 @@ impl Frame {
             0x10 => codec::from_cbor(body).map(Self::Remove),
             0x11 => codec::from_cbor(body).map(Self::Enquire),
             0x12 => codec::from_cbor(body).map(Self::Certificate),
+            0x13 => codec::from_cbor(body).map(Self::Nudge),
+            0x14 => codec::from_cbor(body).map(Self::Attention),
             _ => return Err(FrameError::UnknownType { kind }),
         };
         let frame = frame.map_err(|problem| FrameError::Malformed { kind, problem })?;

@@ -55,8 +55,8 @@ pub use frame::{DeclineReason, Frame, FrameDecoder, FrameError, GoodbyeReason};
 pub use id::{InvitationId, LinkId, LinkRef, ParsePeerIdError, PeerId};
 pub use name::{DiscoveryInfo, DisplayName, NameError, ServiceType};
 pub use session::{
-    Announce, Command, Config, Direction, DisconnectReason, Event, Input, InviteError, Inviting,
-    Joining, Output, PeerInfo, RemoveError, Session, Statistics,
+    Activity, Announce, Command, Config, Direction, DisconnectReason, Event, Input, InviteError,
+    Inviting, Joining, NudgeError, Output, PeerInfo, RemoveError, Session, Statistics,
 };
 pub use stream::{StreamName, StreamNameError};
 pub use time::Timestamp;

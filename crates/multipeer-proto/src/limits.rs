@@ -127,6 +127,9 @@ pub const DEFAULT_RECONNECT_WINDOW: Duration = Duration::from_secs(30);
 pub const MIN_DIAL_BACKOFF: Duration = Duration::from_millis(200);
 /// The longest pause between two attempts to dial.
 pub const MAX_DIAL_BACKOFF: Duration = Duration::from_secs(5);
+/// Attempts to dial at a time. When many peers meet at once, each would otherwise begin as many handshakes as there
+/// are peers, twice as many as are needed, and all of them would take longer than anybody waits.
+pub const MAX_DIALS: usize = 8;
 /// The longest pause between two attempts to reach a member whose link died.
 pub const MAX_REDIAL_BACKOFF: Duration = Duration::from_secs(1);
 /// Time for one attempt to dial. The transport has its own, longer limit.
@@ -157,6 +160,12 @@ pub const VOUCHER_LIFETIME: Duration = Duration::from_mins(10);
 /// How far the clocks of two peers may be apart. A voucher or a removal that is dated otherwise is
 /// not believed; who has a proof of its own needs neither.
 pub const MAX_CLOCK_SKEW: Duration = Duration::from_mins(10);
+/// Time for the others to dial a peer that is in the background, before it does so itself.
+pub const BACKGROUND_HEAD_START: Duration = Duration::from_secs(3);
+/// Nudges of one peer in a row that are passed on, ...
+pub const MAX_NUDGES: u32 = 4;
+/// ... and after that one in so long.
+pub const NUDGE_INTERVAL: Duration = Duration::from_secs(10);
 /// Time without a sign of life after which a member is not viable.
 pub const DEFAULT_UNVIABLE_AFTER: Duration = Duration::from_secs(2);
 /// How often the session is told which links have brought something.

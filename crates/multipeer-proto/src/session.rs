@@ -1,5 +1,8 @@
 //! The state machine of one peer in a session.
 
+mod attention;
+#[cfg(test)]
+mod attention_tests;
 mod certifying;
 mod dialling;
 mod errors;
@@ -24,9 +27,17 @@ mod viability;
 mod viability_tests;
 mod vouching;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 
+pub use self::{
+    attention::{Activity, NudgeError},
+    errors::{DisconnectReason, InviteError, RemoveError},
+    io::{
+        Announce, Command, Config, Direction, Event, Input, Inviting, Joining, Output, PeerInfo,
+        Statistics,
+    },
+};
 use self::{
     dialling::Dial,
     invitations::{Incoming, Outgoing},
@@ -35,13 +46,6 @@ use self::{
     nearby::Nearby,
     proving::WrongProofs,
     removal::Removed,
-};
-pub use self::{
-    errors::{DisconnectReason, InviteError, RemoveError},
-    io::{
-        Announce, Command, Config, Direction, Event, Input, Inviting, Joining, Output, PeerInfo,
-        Statistics,
-    },
 };
 use crate::{
     announcement::Announcement,
@@ -81,6 +85,11 @@ pub struct Session {
     nearby: BTreeMap<PeerId, Nearby>,
     looking: bool,
     own_addresses: Vec<SocketAddr>,
+    activity: Activity,
+    /// Those of whom the others are to be told.
+    newcomers: BTreeSet<PeerId>,
+    introduce_at: Option<Timestamp>,
+    introduced_at: Option<Timestamp>,
     /// When it lost an address under which others may have reached it.
     moved_at: Option<Timestamp>,
     /// When this peer was last told which links brought something.
@@ -124,6 +133,10 @@ impl Session {
             nearby: BTreeMap::new(),
             looking: false,
             own_addresses: Vec::new(),
+            activity: Activity::default(),
+            newcomers: BTreeSet::new(),
+            introduce_at: None,
+            introduced_at: None,
             moved_at: None,
             listened_at: Timestamp::ZERO,
             digest_at: None,
@@ -311,6 +324,8 @@ impl Session {
                 self.judge_certificate(now, link, rejected);
             }
             Command::Remove { peer, text } => self.remove(now, peer, text),
+            Command::Nudge { peer, text } => self.nudge(peer, text),
+            Command::SetActivity(activity) => self.set_activity(now, activity),
             Command::Leave => self.leave(now),
         }
     }
@@ -326,6 +341,7 @@ impl Session {
         self.expire_links(now);
         self.expire_invitations(now);
         self.expire_members(now);
+        self.introduce_newcomers(now);
         self.expire_nearby(now);
         self.expire_removals(now);
         self.start_dials(now);

@@ -16,8 +16,9 @@ use multipeer_proto::{
     Frame, FrameDecoder, GoodbyeReason, Input, InvitationId, LinkId, LinkRef, Output, PeerId,
     ServiceType, Session, Timestamp,
     frame::{
-        Accept, Cancel, Certificate, Confirm, Decline, Digest, Echo, Enquire, ExchangeOffer,
-        Goodbye, Hello, Introduce, Invite, Join, MemberRecord, Members, Profile, Proof, Remove,
+        Accept, Attention, Cancel, Certificate, Confirm, Decline, Digest, Echo, Enquire,
+        ExchangeOffer, Goodbye, Hello, Introduce, Invite, Join, MemberRecord, Members, Nudge,
+        Profile, Proof, Remove,
     },
     limits,
     message::{self, Datagram, MessageDecoder},
@@ -121,6 +122,8 @@ fn trust_frames() -> Vec<(&'static str, Frame)> {
     vec![
         ("hello with an exchange", Frame::Hello(Hello { exchanges: vec![exchange], ..hello() })),
         ("hello to somebody known", Frame::Hello(known)),
+        ("nudge", Frame::Nudge(Nudge { text: "look".to_owned() })),
+        ("in the background", Frame::Attention(Attention { background: true })),
         ("hello with tags", Frame::Hello(Hello { tags: Some(vec![0x61; 512].into()), ..hello() })),
         ("proof", Frame::Proof(Proof { confirmation: [0xee; 32] })),
         ("certificate", Frame::Certificate(certificate)),

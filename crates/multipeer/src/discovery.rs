@@ -102,6 +102,12 @@ pub trait Discovery: Send {
     fn move_to(&mut self, port: u16, addresses: Vec<SocketAddr>);
     /// Begins to announce and to look for others, who are all reported anew.
     fn look(&mut self);
+    /// Begins or stops to look for others, while this peer stays announced. Who is found is reported anew
+    /// when it begins again. Called after [`look`](Self::look) only; a way of discovery that costs nothing
+    /// need not do anything.
+    fn browse(&mut self, browse: bool) {
+        _ = browse;
+    }
     /// Withdraws the announcement and stops looking. What was found is forgotten.
     fn stop(&mut self);
     /// Finds out whether a peer is still there; an event tells: within 5 seconds when it is gone.

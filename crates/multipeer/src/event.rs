@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::Stream;
-use multipeer_proto::{DisconnectReason, InviteError};
+use multipeer_proto::{Activity, DisconnectReason, InviteError};
 
 pub(crate) use self::queue::EventQueue;
 use self::queue::{Batch, Item};
@@ -56,6 +56,21 @@ pub enum Event {
     },
     /// A peer is in the session: it can be sent to, and hears what is sent to all.
     PeerConnected(Peer),
+    /// A peer asks the person behind this one to look: ring a bell, or show a notification. Of one peer four
+    /// in a row are told, and then one in 10 s.
+    Nudged {
+        /// Who.
+        from: Peer,
+        /// Why, for people; at most 256 bytes, which may hold anything.
+        text: String,
+    },
+    /// A peer is in the foreground now, or in the background, as it says.
+    ActivityChanged {
+        /// Who.
+        peer: Peer,
+        /// What it says.
+        activity: Activity,
+    },
     /// Nothing has come from a peer for a while
     /// ([`SessionBuilder::unviable_after`](crate::SessionBuilder::unviable_after)), or something comes again. It
     /// is in the session all the same: what is sent to it waits, until it is back or

@@ -71,9 +71,9 @@ pub use multipeer_proto::resource::{
 };
 pub use multipeer_proto::trust::{Admission, AdmissionError, CertificateError, Secret, Verified};
 pub use multipeer_proto::{
-    Announce, DeclineReason, DisconnectReason, DiscoveryInfo, DisplayName, GoodbyeReason,
-    InviteError, Inviting, Joining, NameError, ParsePeerIdError, PeerId, PeerInfo, RemoveError,
-    ServiceType, Statistics, StreamName, StreamNameError, limits,
+    Activity, Announce, DeclineReason, DisconnectReason, DiscoveryInfo, DisplayName, GoodbyeReason,
+    InviteError, Inviting, Joining, NameError, NudgeError, ParsePeerIdError, PeerId, PeerInfo,
+    RemoveError, ServiceType, Statistics, StreamName, StreamNameError, limits,
 };
 pub use paired::{PairedDevice, PairedDevices};
 pub use passcode::{Passcode, PasscodeForm};

@@ -17,7 +17,9 @@ mod writer;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use multipeer_proto::{Command, InvitationId, InviteError, PeerId, RemoveError, trust::Admission};
+use multipeer_proto::{
+    Command, InvitationId, InviteError, NudgeError, PeerId, RemoveError, trust::Admission,
+};
 use tokio::sync::oneshot;
 
 pub(crate) use self::{
@@ -44,6 +46,11 @@ pub(crate) enum Request {
         peer: PeerId,
         text: String,
         answer: oneshot::Sender<Result<(), RemoveError>>,
+    },
+    Nudge {
+        peer: PeerId,
+        text: String,
+        answer: oneshot::Sender<Result<(), NudgeError>>,
     },
     /// A transfer's task, which the session owns.
     Run(BoxFuture<'static, ()>),

@@ -12,8 +12,8 @@ use std::{
 use bytes::Bytes;
 use futures_util::future::join_all;
 use multipeer_proto::{
-    Command, DiscoveryInfo, DisplayName, InvitationId, InviteError, NameError, PeerId, RemoveError,
-    Statistics, StreamName, limits,
+    Activity, Command, DiscoveryInfo, DisplayName, InvitationId, InviteError, NameError,
+    NudgeError, PeerId, RemoveError, Statistics, StreamName, limits,
     message::Datagram,
     trust::{Admission, AdmissionError, Verified},
 };
@@ -129,6 +129,39 @@ impl Session {
     /// it for a while ([`SessionBuilder::unviable_after`]), or it is not in the session.
     pub fn is_viable(&self, peer: impl Into<PeerId>) -> bool {
         self.0.shared.view().known.get(&peer.into()).is_some_and(|known| known.viable)
+    }
+
+    /// Whether a peer in the session is in the foreground or in the background, as it says itself.
+    pub fn activity(&self, peer: impl Into<PeerId>) -> Option<Activity> {
+        Some(self.0.shared.view().known.get(&peer.into())?.activity)
+    }
+
+    /// Tells the others whether anybody looks at this application. In the background the session does not
+    /// look for others, though it can be found, invites nobody by itself, and leaves it to the others to dial;
+    /// those who are connected stay so.
+    pub fn set_activity(&self, activity: Activity) {
+        self.request(Request::Command(Command::SetActivity(activity)));
+    }
+
+    /// Asks the person behind a peer to look, with at most 256 bytes of text:
+    /// [`Event::Nudged`](crate::Event::Nudged) there. Nothing tells whether the person did.
+    ///
+    /// # Errors
+    ///
+    /// [`NudgeError`]: the peer is not in the session, its link is just being replaced, or the text is too
+    /// long.
+    ///
+    /// # Cancellation
+    ///
+    /// When the future is dropped the peer may or may not be nudged.
+    pub async fn nudge(
+        &self,
+        peer: impl Into<PeerId>,
+        text: impl Into<String>,
+    ) -> Result<(), NudgeError> {
+        let (answer, answered) = oneshot::channel();
+        self.request(Request::Nudge { peer: peer.into(), text: text.into(), answer });
+        answered.await.unwrap_or(Err(NudgeError::SessionOver))
     }
 
     /// The way that packets to a peer take at the moment, and how long they take; nothing for one that is

@@ -7,7 +7,7 @@ mod screen_state;
 
 use std::io::IsTerminal;
 
-use multipeer::{PairedDevices, Peer, SendError, Session};
+use multipeer::{Activity, PairedDevices, Peer, SendError, Session};
 
 use self::people::{Action, People};
 use super::peers;
@@ -38,7 +38,7 @@ pub(crate) async fn run(common: &Common, options: &Chat) -> Result<(), Failure> 
 
 /// What a line can begin with.
 const HELP: &str = "/peers, /msg NAME TEXT, /check NAME, /invite NAME, /accept NAME, /decline NAME, \
-                    /remove NAME [REASON], /quit";
+                    /remove NAME [REASON], /nudge NAME [TEXT], /away, /back, /quit";
 
 /// What a line of input asks for.
 #[derive(Debug, PartialEq)]
@@ -49,6 +49,7 @@ enum Line {
     /// What to do, about whom, and words for it.
     Act(Action, String, String),
     Peers,
+    Activity(Activity),
     Quit,
     Nothing,
     Unknown(String),
@@ -64,6 +65,8 @@ impl Line {
         match (word, rest.trim_start()) {
             ("help", "") => Self::Unknown(HELP.to_owned()),
             ("peers", "") => Self::Peers,
+            ("away", "") => Self::Activity(Activity::Background),
+            ("back", "") => Self::Activity(Activity::Foreground),
             ("quit", "") => Self::Quit,
             ("msg", rest) => match split_name(rest) {
                 Some((name, text)) => Self::Tell(name.to_owned(), text.to_owned()),

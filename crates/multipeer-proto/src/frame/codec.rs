@@ -77,6 +77,7 @@ pub(super) fn check_lengths(frame: &Frame) -> Result<(), &'static str> {
         }
         Frame::Invite(invite) => invite.context.len() <= MAX_CONTEXT_BYTES,
         Frame::Decline(decline) => decline.text.len() <= MAX_TEXT_BYTES,
+        Frame::Nudge(nudge) => nudge.text.len() <= MAX_TEXT_BYTES,
         Frame::Goodbye(goodbye) => goodbye.text.len() <= MAX_TEXT_BYTES,
         Frame::Certificate(certificate) => {
             let bytes: usize = certificate.chain.iter().map(|der| der.len()).sum();
@@ -97,6 +98,7 @@ pub(super) fn check_lengths(frame: &Frame) -> Result<(), &'static str> {
         | Frame::Pong(_)
         | Frame::Proof(_)
         | Frame::Profile(_)
+        | Frame::Attention(_)
         | Frame::Enquire(_) => true,
     };
     if fits { Ok(()) } else { Err("a field is longer than it may be") }

@@ -114,6 +114,8 @@ fn frame() -> impl Strategy<Value = Frame> {
         (any::<u64>(), blob(), any::<u64>()).prop_map(|(n, context, timeout_millis)| {
             Frame::Invite(Invite { invitation: InvitationId(n), context, timeout_millis })
         }),
+        "[a-zé ]{0,60}".prop_map(|text| Frame::Nudge(Nudge { text })),
+        any::<bool>().prop_map(|background| Frame::Attention(Attention { background })),
         number.clone().prop_map(|invitation| Frame::Accept(Accept { invitation })),
         (number.clone(), ".{0,50}").prop_map(|(invitation, text)| {
             Frame::Decline(Decline { invitation, reason: DeclineReason::Full, text })

@@ -2,12 +2,12 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use super::{Event, InviteError, Output, Phase, Session};
+use super::{Activity, Event, InviteError, Output, Phase, Session};
 use crate::{
     id::PeerId,
     limits::{
-        DIAL_HEAD_START, DIAL_TIMEOUT, MAX_ADDRESSES, MAX_DIAL_BACKOFF, MAX_REDIAL_BACKOFF,
-        MIN_DIAL_BACKOFF, REDIAL_TIMEOUT,
+        BACKGROUND_HEAD_START, DIAL_HEAD_START, DIAL_TIMEOUT, MAX_ADDRESSES, MAX_DIAL_BACKOFF,
+        MAX_DIALS, MAX_REDIAL_BACKOFF, MIN_DIAL_BACKOFF, REDIAL_TIMEOUT,
     },
     time::Timestamp,
 };
@@ -38,8 +38,16 @@ impl Session {
             if self.has_link(peer) {
                 continue;
             }
+            // When many meet at once, most of the others dial before it is this one's turn.
+            if self.dials_in_progress() >= MAX_DIALS {
+                break;
+            }
             // An invitation cannot wait for the other side, which may not want anything yet.
-            let head_start = if self.yields_to(peer) && !self.has_outgoing(peer) {
+            let head_start = if self.has_outgoing(peer) {
+                Duration::ZERO
+            } else if self.own_activity() == Activity::Background {
+                BACKGROUND_HEAD_START
+            } else if self.yields_to(peer) {
                 DIAL_HEAD_START
             } else {
                 Duration::ZERO
@@ -55,11 +63,16 @@ impl Session {
         }
     }
 
+    fn dials_in_progress(&self) -> usize {
+        self.dials.values().filter(|dial| dial.is_in_progress()).count()
+    }
+
+    /// Those that this peer is to dial come before those that are to dial it.
     fn peers_to_dial(&self) -> Vec<PeerId> {
         let members = self.members.iter().filter(|(_, member)| member.attached.is_none());
         let invited = self.outgoing.values().map(|outgoing| outgoing.peer);
         let mut wanted: Vec<PeerId> = members.map(|(&peer, _)| peer).chain(invited).collect();
-        wanted.sort_unstable();
+        wanted.sort_unstable_by_key(|&peer| (self.yields_to(peer), peer));
         wanted.dedup();
         wanted
     }
@@ -157,6 +170,10 @@ impl Session {
     }
 
     pub(super) fn dials_timeout(&self) -> Option<Timestamp> {
+        if self.dials_in_progress() >= MAX_DIALS {
+            // One of them ends first.
+            return None;
+        }
         let waiting = self.dials.iter().filter(|(_, dial)| dial.in_progress.is_none());
         waiting.filter(|&(&peer, _)| !self.has_link(peer)).map(|(_, dial)| dial.next_at).min()
     }

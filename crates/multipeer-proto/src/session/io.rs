@@ -4,7 +4,10 @@ use std::{net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
 
-use super::errors::{DisconnectReason, InviteError};
+use super::{
+    attention::Activity,
+    errors::{DisconnectReason, InviteError},
+};
 use crate::{
     announcement::Announcement,
     frame::{Frame, GoodbyeReason},
@@ -330,6 +333,17 @@ pub enum Command {
         /// Why, for people; at most 256 bytes.
         text: String,
     },
+    /// Ask the person behind a peer to look. Ask
+    /// [`Session::may_nudge`](crate::Session::may_nudge) first: what it forbids does nothing.
+    Nudge {
+        /// Whom.
+        peer: PeerId,
+        /// Why, for people; at most 256 bytes.
+        text: String,
+    },
+    /// Say whether anybody looks at this peer. In the background it looks for nobody, invites nobody by
+    /// itself, and leaves dialling to the others for a while.
+    SetActivity(Activity),
     /// Leave the session, once everything sent is confirmed or the patience for that is over.
     Leave,
 }
@@ -397,6 +411,8 @@ pub enum Output {
     },
     /// Begin or stop to announce this peer and to look for others.
     Look(bool),
+    /// Begin or stop to look for others, while this peer is announced all the same.
+    Browse(bool),
     /// Announce this instead.
     Announce(Announcement),
     /// Find out whether the peer is still on the network; [`Input::Lost`] or
@@ -489,6 +505,20 @@ pub enum Event {
     },
     /// A peer is in the session and can be talked to.
     Connected(PeerInfo),
+    /// A peer asks the person behind this one to look.
+    Nudged {
+        /// Who.
+        peer: PeerId,
+        /// Why.
+        text: String,
+    },
+    /// A peer says whether it is in the foreground.
+    ActivityChanged {
+        /// Who.
+        peer: PeerId,
+        /// What it says.
+        activity: Activity,
+    },
     /// Nothing has come from a peer for a while, or something comes again.
     ViabilityChanged {
         /// Who.

@@ -204,6 +204,8 @@ impl Session {
             | Frame::Enquire(_)
             | Frame::Digest(_)
             | Frame::Confirm(_)
+            | Frame::Nudge(_)
+            | Frame::Attention(_)
             | Frame::Ping(_)
             | Frame::Pong(_) => link.join_sent.is_some() && link.join_received.is_some(),
         };
@@ -237,6 +239,8 @@ impl Session {
                     self.outputs.push_back(Output::Confirmed { peer, received });
                 }
             }
+            Frame::Nudge(nudge) => self.handle_nudge(now, peer, nudge.text),
+            Frame::Attention(attention) => self.handle_activity(peer, attention.background),
             Frame::Ping(echo) => self.send(id, Frame::Pong(echo)),
             Frame::Pong(echo) => self.outputs.push_back(Output::Pong { peer, token: echo.token }),
         }

@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::{DisconnectReason, Event, Inviting, Output, PeerInfo, Session, viability::Signs};
+use super::{
+    Activity, DisconnectReason, Event, Inviting, Output, PeerInfo, Session, viability::Signs,
+};
 use crate::{
     frame::{Digest, Frame, GoodbyeReason, Introduce, Join, MemberRecord, Members},
     id::{LinkId, LinkRef, PeerId},
@@ -11,6 +13,7 @@ use crate::{
         IDLE_LINK_TIMEOUT, INTRODUCTION_TIMEOUT, MAX_ADDRESSES, MAX_FORMER, MAX_MEMBERS_PER_FRAME,
     },
     name::{DiscoveryInfo, DisplayName},
+    recent::RecentCount,
     time::Timestamp,
     trust::{Subject, Verified, Voucher},
 };
@@ -18,6 +21,10 @@ use crate::{
 /// Pause between two digests to the same member, so that two who differ do not go on answering
 /// each other.
 const DIGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Pause between two rounds in which newcomers are introduced. When as many come as there are members, telling of
+/// each by itself would take the cube of their number.
+const INTRODUCTION_INTERVAL: Duration = Duration::from_millis(500);
 
 /// A peer that is in the session, or may come in.
 #[derive(Debug, Default)]
@@ -39,6 +46,10 @@ pub(super) struct Member {
     pub(super) attached: Option<LinkId>,
     /// The link on which the present run of messages began, or is about to.
     pairing: Option<LinkRef>,
+    /// What it says that it is doing.
+    pub(super) activity: Activity,
+    /// How often it has nudged of late.
+    pub(super) nudges: Option<RecentCount>,
     /// Its signs of life.
     pub(super) signs: Signs,
     /// How many of its messages have arrived, as far as was reported.
@@ -248,6 +259,7 @@ impl Session {
             max_message_bytes,
         });
         self.note_heard(now, peer);
+        self.tell_activity(id, fresh);
         self.settle_invitations(now, &info);
         if is_host && self.host.is_none() {
             self.host = Some(peer);
@@ -260,21 +272,41 @@ impl Session {
         self.membership_changed(now);
     }
 
-    /// Tells the others of a new member, and the new member of the others.
+    /// Tells the new member of the others at once, and them of it soon: when many come at the same time,
+    /// of all of them together.
     fn introduce(&mut self, now: Timestamp, peer: PeerId, link: LinkId) {
-        let Some(record) = self.record(now, peer) else {
-            return;
-        };
-        let others: Vec<LinkId> = self
-            .members
-            .iter()
-            .filter(|&(&id, _)| id != peer)
-            .filter_map(|(_, member)| member.attached)
-            .collect();
-        for other in others {
-            self.send(other, Frame::Introduce(Introduce { member: record.clone() }));
-        }
         self.send_members(now, link, peer);
+        self.newcomers.insert(peer);
+        let next = self.introduced_at.map_or(now, |at| now.max(at + INTRODUCTION_INTERVAL));
+        self.introduce_at.get_or_insert(next);
+    }
+
+    /// Tells the others of those who have come, if it is time.
+    pub(super) fn introduce_newcomers(&mut self, now: Timestamp) {
+        if self.introduce_at.is_none_or(|at| at > now) {
+            return;
+        }
+        (self.introduce_at, self.introduced_at) = (None, Some(now));
+        let newcomers = std::mem::take(&mut self.newcomers).into_iter();
+        let records: Vec<MemberRecord> =
+            newcomers.filter_map(|peer| self.record(now, peer)).collect();
+        let links: Vec<(PeerId, LinkId)> =
+            self.members.iter().filter_map(|(&id, member)| Some((id, member.attached?))).collect();
+        for (to, link) in links {
+            let of_others = records.iter().filter(|record| record.id != to).cloned();
+            self.send_records(link, of_others.collect());
+        }
+    }
+
+    fn send_records(&mut self, link: LinkId, records: Vec<MemberRecord>) {
+        match <[MemberRecord; 1]>::try_from(records) {
+            Ok([member]) => self.send(link, Frame::Introduce(Introduce { member })),
+            Err(several) => {
+                for records in several.chunks(MAX_MEMBERS_PER_FRAME) {
+                    self.send(link, Frame::Members(Members { members: records.to_vec() }));
+                }
+            }
+        }
     }
 
     pub(super) fn record(&mut self, now: Timestamp, id: PeerId) -> Option<MemberRecord> {
@@ -290,9 +322,7 @@ impl Session {
         let others: Vec<PeerId> = attached.map(|(&id, _)| id).filter(|&id| id != to).collect();
         let records: Vec<MemberRecord> =
             others.into_iter().filter_map(|id| self.record(now, id)).collect();
-        for records in records.chunks(MAX_MEMBERS_PER_FRAME) {
-            self.send(link, Frame::Members(Members { members: records.to_vec() }));
-        }
+        self.send_records(link, records);
     }
 
     /// A member tells of others: they are let in, and dialled.
@@ -412,7 +442,8 @@ impl Session {
     }
 
     pub(super) fn members_timeout(&self) -> Option<Timestamp> {
-        self.members.values().filter_map(|member| member.deadline).min()
+        let deadlines = self.members.values().filter_map(|member| member.deadline);
+        deadlines.chain(self.introduce_at).min()
     }
 
     pub(super) fn expire_members(&mut self, now: Timestamp) {

@@ -1,9 +1,8 @@
 //! Who is near, by what discovery tells, and what of it the application was told.
 
-use std::net::SocketAddr;
-use std::time::Duration;
+use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
-use super::{Event, Joining, Output, PeerInfo, Phase, Session};
+use super::{Activity, Event, Joining, Output, PeerInfo, Phase, Session};
 use crate::{
     announcement::Announcement,
     id::PeerId,
@@ -61,11 +60,19 @@ impl Session {
             return;
         }
         self.looking = true;
+        self.doubt_all_nearby(now);
+        self.outputs.push_back(Output::Announce(self.announcement()));
+        self.outputs.push_back(Output::Look(true));
+        if self.own_activity() == Activity::Background {
+            self.outputs.push_back(Output::Browse(false));
+        }
+    }
+
+    /// Whoever is still there is about to be heard again.
+    pub(super) fn doubt_all_nearby(&mut self, now: Timestamp) {
         for nearby in self.nearby.values_mut() {
             nearby.suspect = Some(now + LOOK_AGAIN_GRACE);
         }
-        self.outputs.push_back(Output::Announce(self.announcement()));
-        self.outputs.push_back(Output::Look(true));
     }
 
     pub(super) fn stop_looking(&mut self) {
@@ -180,28 +187,34 @@ impl Session {
         }
     }
 
-    /// Whether the session is to invite the peer by itself, sooner or later.
-    fn is_to_be_invited(&self, peer: PeerId) -> bool {
+    /// Whether the session invites anybody by itself at the moment.
+    fn invites_by_itself(&self) -> bool {
         self.looking
             && self.phase == Phase::Running
+            && self.own_activity() == Activity::Foreground
             && self.config.joining == Joining::Automatic
             && self.may_bring_in(self.config.id)
-            && self.removal_of(peer).is_none()
-            && !self.members.contains_key(&peer)
-            && !self.has_outgoing(peer)
-            && !self.nearby.get(&peer).is_some_and(|nearby| nearby.not_admitted)
-            && !self.is_full_for(peer)
             && self.outgoing.len() < crate::limits::MAX_INVITATIONS
+    }
+
+    /// Those whom the session is to invite by itself, sooner or later, and when.
+    fn to_be_invited(&self) -> impl Iterator<Item = (PeerId, Timestamp)> {
+        let candidates = self.invites_by_itself().then_some(&self.nearby).into_iter().flatten();
+        let invited: BTreeSet<PeerId> = self.outgoing.values().map(|out| out.peer).collect();
+        candidates
+            .filter(move |&(&peer, nearby)| {
+                !nearby.not_admitted
+                    && !self.members.contains_key(&peer)
+                    && !invited.contains(&peer)
+                    && self.removal_of(peer).is_none()
+                    && !self.is_full_for(peer)
+            })
+            .map(|(&peer, nearby)| (peer, nearby.invite_not_before))
     }
 
     pub(super) fn nearby_timeout(&self) -> Option<Timestamp> {
         let suspects = self.nearby.values().filter_map(|nearby| nearby.suspect);
-        let invitations = self
-            .nearby
-            .iter()
-            .filter(|&(&peer, _)| self.is_to_be_invited(peer))
-            .map(|(_, nearby)| nearby.invite_not_before);
-        suspects.chain(invitations).min()
+        suspects.chain(self.to_be_invited().map(|(_, at)| at)).min()
     }
 
     pub(super) fn expire_nearby(&mut self, now: Timestamp) {
@@ -211,9 +224,9 @@ impl Session {
                 self.event(Event::PeerLost(lost.info));
             }
         }
-        let due = self.nearby.iter().filter(|(_, nearby)| nearby.invite_not_before <= now);
-        for peer in due.map(|(&peer, _)| peer).collect::<Vec<_>>() {
-            if self.is_to_be_invited(peer) {
+        let due = self.to_be_invited().filter(|&(_, at)| at <= now).map(|(peer, _)| peer);
+        for peer in due.collect::<Vec<_>>() {
+            if self.invites_by_itself() {
                 self.invite_automatically(now, peer);
             }
         }

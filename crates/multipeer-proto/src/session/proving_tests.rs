@@ -21,7 +21,7 @@ pub(super) struct Pair {
     pub(super) bob: Session,
     pub(super) now: Timestamp,
     /// What each was told.
-    events: [Vec<Event>; 2],
+    pub(super) events: [Vec<Event>; 2],
     /// Why each closed the link.
     pub(super) closed: [Vec<(GoodbyeReason, String)>; 2],
     /// What somebody on the way changes; false drops it.
@@ -71,7 +71,7 @@ impl Pair {
     }
 
     /// Until neither has anything more to say.
-    fn run(&mut self) {
+    pub(super) fn run(&mut self) {
         loop {
             let mut quiet = true;
             for side in [0, 1] {

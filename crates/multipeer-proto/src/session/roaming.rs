@@ -45,7 +45,7 @@ impl Session {
         }
     }
 
-    fn attached_links(&self) -> Vec<LinkId> {
+    pub(super) fn attached_links(&self) -> Vec<LinkId> {
         self.members.values().filter_map(|member| member.attached).collect()
     }
 }

@@ -9,7 +9,7 @@ use super::{
     scenario::Scenario,
     world::{Happening, Result, World},
 };
-use crate::{Command, DiscoveryInfo, Input, PeerId};
+use crate::{Activity, Command, DiscoveryInfo, Input, PeerId};
 
 /// Time without a sign of life after which the transport gives a connection up.
 const IDLE: (u64, u64) = (4000, 4500);
@@ -57,7 +57,12 @@ impl World {
                 self.command(host, Command::SetInfo(info.unwrap_or_default()))
             }
             88..94 if self.scenario == Scenario::Removal => self.remove(host),
-            94..97 => self.move_to_another_address(host),
+            94..96 => {
+                let activity = [Activity::Foreground, Activity::Background];
+                let activity = activity[self.random.random_range(0..2)];
+                self.command(host, Command::SetActivity(activity))
+            }
+            96..98 => self.move_to_another_address(host),
             _ => self.false_alarm(host),
         }
     }

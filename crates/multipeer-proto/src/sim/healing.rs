@@ -7,7 +7,7 @@ use super::{
     scenario::Room,
     world::{Happening, Result, World},
 };
-use crate::{Command, Input, PeerId, Timestamp};
+use crate::{Activity, Command, Input, PeerId, Timestamp};
 
 /// Time that a network may take to heal before that counts as failed.
 const HEAL_LIMIT: Duration = Duration::from_mins(5);
@@ -28,6 +28,7 @@ impl World {
         }
         for run in self.runs() {
             self.input(run, Input::Command(Command::StartLooking))?;
+            self.input(run, Input::Command(Command::SetActivity(Activity::Foreground)))?;
         }
         self.after(HEAL_CHECK, Happening::CheckHealed { stable_since: None });
         Ok(())

@@ -1,5 +1,7 @@
 //! What hosts hear of each other: signs of life, as long as something gets through.
 
+use std::time::Duration;
+
 use super::{
     Run, Violation,
     world::{Happening, Result, World},
@@ -8,6 +10,9 @@ use crate::{
     Input, LinkId, PeerId,
     limits::{DEFAULT_UNVIABLE_AFTER, LISTEN_INTERVAL},
 };
+
+/// Time between two looks: as late as a busy host may be.
+const LOOK: Duration = LISTEN_INTERVAL.saturating_mul(2);
 
 impl World {
     /// Tells a host which of its links bring something, and looks whom it takes for viable.
@@ -29,10 +34,10 @@ impl World {
         if let Some(host) = &mut self.hosts[index] {
             host.heard.extend(heard.into_iter().map(|(_, peer)| (peer, now)));
         }
-        self.after(LISTEN_INTERVAL, Happening::Listen { run });
+        self.after(LOOK, Happening::Listen { run });
         self.input(run, Input::Heard { links })?;
         // Told at the latest at the second look after that.
-        let patience = DEFAULT_UNVIABLE_AFTER + 2 * LISTEN_INTERVAL;
+        let patience = DEFAULT_UNVIABLE_AFTER + 2 * LOOK;
         let Some(host) = &self.hosts[index] else { return Ok(()) };
         let ghost = host.session.peers().map(|peer| peer.id).find(|peer| {
             let heard = host.heard.get(peer).copied().unwrap_or_default();

@@ -366,7 +366,7 @@ impl World {
                     host.announced = announced;
                 }
             }
-            Output::Announce(_) | Output::Pong { .. } => {}
+            Output::Announce(_) | Output::Browse(_) | Output::Pong { .. } => {}
             Output::Verify { peer } => {
                 self.within(100, 3000, Happening::Verified { run, peer });
             }
@@ -423,6 +423,8 @@ impl World {
             | Event::Connecting(_)
             | Event::InvitationFailed { .. }
             | Event::ProofsRefused { .. }
+            | Event::Nudged { .. }
+            | Event::ActivityChanged { .. }
             | Event::RemovalRefused { .. }
             | Event::CertificateShown { .. }
             | Event::InvitationWithdrawn { .. } => {}

@@ -119,10 +119,17 @@ impl Responder {
         Ok(())
     }
 
-    fn browse(&mut self) -> mdns_sd::Result<()> {
+    fn begin_browsing(&mut self) -> mdns_sd::Result<()> {
         self.browse_again_at = None;
         self.browsing = Some(self.daemon.browse(&self.service)?);
         Ok(())
+    }
+
+    fn stop_browsing(&mut self) -> mdns_sd::Result<()> {
+        self.browsing = None;
+        self.browse_again_at = None;
+        self.instances.clear();
+        self.daemon.stop_browse(&self.service)
     }
 
     fn note(&mut self, result: mdns_sd::Result<()>) {
@@ -193,7 +200,7 @@ impl Responder {
                 event = event => {
                     let Some(event) = event else {
                         // The responder drops a listener that falls behind.
-                        let browsed = self.browse();
+                        let browsed = self.begin_browsing();
                         if browsed.is_err() {
                             self.browsing = None;
                         }
@@ -205,7 +212,7 @@ impl Responder {
                     }
                 }
                 () = sleep_until(browse_again_at) => {
-                    let browsed = self.browse();
+                    let browsed = self.begin_browsing();
                     self.note(browsed);
                 }
                 _ = self.check.tick() => self.check_network(),
@@ -228,20 +235,21 @@ impl Discovery for Responder {
     }
 
     fn look(&mut self) {
-        let begun = self.register().and_then(|()| self.browse());
+        let begun = self.register().and_then(|()| self.begin_browsing());
         self.note(begun);
         self.check.reset_immediately();
     }
 
+    fn browse(&mut self, browse: bool) {
+        let done = if browse { self.begin_browsing() } else { self.stop_browsing() };
+        self.note(done);
+    }
+
     fn stop(&mut self) {
-        self.browsing = None;
-        self.browse_again_at = None;
-        self.instances.clear();
-        let stopped =
-            self.daemon.stop_browse(&self.service).and_then(|()| match self.registered.take() {
-                Some(name) => self.daemon.unregister(&name).map(drop),
-                None => Ok(()),
-            });
+        let stopped = self.stop_browsing().and_then(|()| match self.registered.take() {
+            Some(name) => self.daemon.unregister(&name).map(drop),
+            None => Ok(()),
+        });
         self.note(stopped);
     }
 

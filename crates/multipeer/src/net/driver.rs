@@ -229,6 +229,13 @@ impl Driver {
                 }
                 _ = answer.send(allowed);
             }
+            Request::Nudge { peer, text, answer } => {
+                let allowed = self.session.may_nudge(peer, &text);
+                if allowed.is_ok() {
+                    self.handle(Input::Command(Command::Nudge { peer, text }));
+                }
+                _ = answer.send(allowed);
+            }
             Request::Run(task) => _ = self.tasks.spawn(task),
             Request::Ping { peer, bytes, mode, answered } => {
                 self.ping(peer, bytes, mode, answered);
@@ -371,6 +378,7 @@ impl Driver {
                 verified: self.session.verified(peer.id)?.clone(),
                 comparison: self.session.comparison(peer.id),
                 viable: self.session.is_viable(peer.id),
+                activity: self.session.activity(peer.id).unwrap_or_default(),
             };
             Some((peer.id, known))
         };

@@ -89,6 +89,7 @@ impl Driver {
             }
             Output::Look(true) => self.discovery.look(),
             Output::Look(false) => self.discovery.stop(),
+            Output::Browse(browse) => self.discovery.browse(browse),
             Output::Announce(announcement) => self.discovery.announce(&announcement),
             Output::Verify { peer } => self.discovery.verify(peer),
             Output::InviteAnswered { invitation, result } => {
@@ -141,6 +142,10 @@ impl Driver {
                 // Reported with the `Attach` that follows, when it can be sent to.
                 self.connecting = Some(Peer::from(info));
                 return None;
+            }
+            ProtoEvent::Nudged { peer, text } => Event::Nudged { from: self.peer(peer), text },
+            ProtoEvent::ActivityChanged { peer, activity } => {
+                Event::ActivityChanged { peer: self.peer(peer), activity }
             }
             ProtoEvent::ViabilityChanged { peer, viable } => {
                 Event::ViabilityChanged { peer: self.peer(peer), viable }

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use multipeer_proto::{PeerId, Statistics, trust::Verified};
+use multipeer_proto::{Activity, PeerId, Statistics, trust::Verified};
 use tokio::sync::Notify;
 
 use super::Lane;
@@ -40,6 +40,8 @@ pub(crate) struct Known {
     pub(crate) comparison: Option<String>,
     /// Whether it answers.
     pub(crate) viable: bool,
+    /// Whether it is in the foreground, as it says.
+    pub(crate) activity: Activity,
 }
 
 /// The driver writes, the application's handles read. No lock here is held across an await or

@@ -8,6 +8,7 @@ mod common;
 
 mod admission;
 mod certificates;
+mod crowds;
 mod invitations;
 mod looking;
 mod membership;

@@ -67,6 +67,10 @@ async fn handle(
             list(session, json);
             None
         }
+        Line::Activity(activity) => {
+            session.set_activity(activity);
+            None
+        }
         Line::Quit => return false,
         Line::Nothing => None,
         Line::Unknown(help) => Some(help),
@@ -152,6 +156,13 @@ pub(super) fn describe(session: &Session, event: &Event) -> Option<String> {
                 .as_ref()
                 .map(|code| format!("; the new passcode is {}", code.to_text()));
             format!("! {peer} has tried three wrong secrets{}", new.unwrap_or_default())
+        }
+        Event::Nudged { from, text } => {
+            output::ring();
+            format!("* {from} wants you: {}", printable(text))
+        }
+        Event::ActivityChanged { peer, activity } => {
+            format!("* {peer} is in the {}", activity.as_str())
         }
         Event::ViabilityChanged { peer, viable: false } => {
             format!("* {peer} does not answer; what is sent to it waits")

@@ -20,6 +20,8 @@ pub(super) enum Action {
     Remove,
     /// Show what its user can compare.
     Check,
+    /// Ask its user to look.
+    Nudge,
 }
 
 impl Action {
@@ -30,6 +32,7 @@ impl Action {
             "decline" => Self::Decline,
             "remove" => Self::Remove,
             "check" => Self::Check,
+            "nudge" => Self::Nudge,
             _ => return None,
         })
     }
@@ -113,6 +116,11 @@ impl People {
                 let peer = choose(&session.peers(), name)?;
                 session.remove(&peer, text).await.map_err(|error| error.to_string())?;
                 Ok(format!("* {peer} is removed"))
+            }
+            Action::Nudge => {
+                let peer = choose(&session.peers(), name)?;
+                session.nudge(&peer, text).await.map_err(|error| error.to_string())?;
+                Ok(format!("* {peer} is asked to look"))
             }
             Action::Check => {
                 let peer = choose(&session.peers(), name)?;

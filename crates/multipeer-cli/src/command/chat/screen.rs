@@ -119,6 +119,7 @@ async fn submit(session: &Session, people: &mut People, state: &mut ScreenState)
                 state.push(format!("* {peer} ({}){verified}", peer.id.short()));
             }
         }
+        Line::Activity(activity) => session.set_activity(activity),
         Line::Quit => return false,
         Line::Nothing => {}
         Line::Unknown(help) => state.push(format!("! {help}")),
