@@ -254,7 +254,7 @@ pub enum Input {
         peer: PeerId,
     },
     /// These links have brought something since this was last handed in; to be handed in every
-    /// [`LISTEN_INTERVAL`](crate::limits::LISTEN_INTERVAL) while there are links.
+    /// [`LISTEN_INTERVAL`](crate::limits::LISTEN_INTERVAL) while there are links or peers in the session.
     Heard {
         /// Which.
         links: Vec<LinkId>,

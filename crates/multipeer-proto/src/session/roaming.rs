@@ -27,21 +27,29 @@ impl Session {
         self.dial_all_soon(now);
         if former.iter().any(|address| !self.own_addresses.contains(address)) {
             self.moved_at = Some(now);
-            for link in self.attached_links() {
-                self.send(link, viability::probe());
-            }
+            self.probe_all();
         }
     }
 
     /// Gives up links on which nothing came since this peer has moved.
     pub(super) fn leave_links_behind(&mut self, now: Timestamp) {
-        let Some(moved_at) = self.moved_at.filter(|&at| now.since(at) >= PATIENCE) else { return };
+        let Some(moved_at) = self.moved_at else { return };
+        if now.since(moved_at) < PATIENCE {
+            // An answer that came before this look cannot be told from what came before the move.
+            return self.probe_all();
+        }
         self.moved_at = None;
         // What is heard of at one look may be from before.
         let since = moved_at + LISTEN_INTERVAL;
         let silent = self.members.values().filter(|member| member.signs.latest() <= since);
         for link in silent.filter_map(|member| member.attached).collect::<Vec<LinkId>>() {
             self.drop_link(now, link, GoodbyeReason::Duplicate);
+        }
+    }
+
+    fn probe_all(&mut self) {
+        for link in self.attached_links() {
+            self.send(link, viability::probe());
         }
     }
 

@@ -75,6 +75,15 @@ fn who_has_moved_gives_up_a_link_on_which_no_answer_comes() {
     assert_eq!(moves(&mut pair, 2), 1, "everyone is asked");
     listen(&mut pair, LOOKS, true);
     assert_eq!(pair.alice.attached(id(2)), Some(LINK), "the link has moved, too");
+    // An idle link brings nothing but answers, and the first before it is listened for them.
+    moves(&mut pair, 4);
+    let mut answered = true;
+    for _ in 0..LOOKS {
+        let (told, asked) = listen(&mut pair, 1, answered);
+        assert_eq!(told, []);
+        answered = asked > 0;
+    }
+    assert_eq!(pair.alice.attached(id(2)), Some(LINK), "it answers");
     moves(&mut pair, 3);
     listen(&mut pair, 3, false);
     assert_eq!(pair.alice.attached(id(2)), None);

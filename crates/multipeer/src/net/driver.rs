@@ -189,7 +189,8 @@ impl Driver {
             event = self.discovery.next(), if !behind => self.handle_discovery(event),
             () = events.wait_for_room(), if behind => {}
             () = sleep_until(wake_at) => self.handle(Input::Tick),
-            _ = self.looks.tick(), if !self.links.is_empty() => self.listen(),
+            // Also without any link: the silence of who is away has to be told.
+            _ = self.looks.tick(), if !(self.links.is_empty() && self.is_alone()) => self.listen(),
             Some(addresses) = self.addresses.next() => {
                 self.handle(Input::OwnAddresses(addresses.ip_addrs().copied().collect()));
             }
@@ -197,6 +198,10 @@ impl Driver {
             Some(_) = self.tasks.join_next() => {}
             Some(_) = self.link_tasks.join_next() => {}
         }
+    }
+
+    fn is_alone(&self) -> bool {
+        self.session.peers().next().is_none()
     }
 
     pub(super) fn now(&self) -> Timestamp {
