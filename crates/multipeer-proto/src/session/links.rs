@@ -98,22 +98,15 @@ impl Session {
         if let Direction::Dialled { attempt } = direction {
             self.dial_succeeded(now, peer, attempt);
         }
-        let refusal = if peer == self.config.id {
-            Some((GoodbyeReason::Protocol, "this is the peer itself".to_owned()))
-        } else if let Some(text) = self.removal_of(peer) {
-            Some((GoodbyeReason::Removed, text.to_owned()))
-        } else if self.is_leaving() {
-            Some((GoodbyeReason::Left, String::new()))
-        } else if self.is_overrun(peer, direction, remote) {
-            Some((GoodbyeReason::Busy, String::new()))
-        } else if self.proofs_wait(now, peer) {
-            Some((
-                GoodbyeReason::Busy,
-                "after too many wrong proofs; it will listen again in a while".to_owned(),
-            ))
-        } else {
-            None
-        };
+        let refusal = self.link_refusal(now, peer, direction, remote);
+        // The two dialled each other, and the other's link was quicker: it carries messages and streams already.
+        let is_late =
+            matches!(direction, Direction::Dialled { .. }) && self.attached(peer).is_some();
+        if is_late && refusal.is_none() {
+            let (reason, text) = (GoodbyeReason::Duplicate, String::new());
+            self.outputs.push_back(Output::CloseLink { link, reason, text });
+            return;
+        }
         if let Some((reason, text)) = refusal {
             self.statistics.refused_links += 1;
             self.outputs.push_back(Output::CloseLink { link, reason, text });
@@ -163,6 +156,32 @@ impl Session {
             tags,
         };
         self.send(link, Frame::Hello(hello));
+    }
+
+    /// Why a link that has come about is not wanted, if it is not.
+    fn link_refusal(
+        &self,
+        now: Timestamp,
+        peer: PeerId,
+        direction: Direction,
+        remote: Option<SocketAddr>,
+    ) -> Option<(GoodbyeReason, String)> {
+        if peer == self.config.id {
+            Some((GoodbyeReason::Protocol, "this is the peer itself".to_owned()))
+        } else if let Some(text) = self.removal_of(peer) {
+            Some((GoodbyeReason::Removed, text.to_owned()))
+        } else if self.is_leaving() {
+            Some((GoodbyeReason::Left, String::new()))
+        } else if self.is_overrun(peer, direction, remote) {
+            Some((GoodbyeReason::Busy, String::new()))
+        } else if self.proofs_wait(now, peer) {
+            Some((
+                GoodbyeReason::Busy,
+                "after too many wrong proofs; it will listen again in a while".to_owned(),
+            ))
+        } else {
+            None
+        }
     }
 
     /// Whether strangers hold too many links already. Members and the invited always get one.

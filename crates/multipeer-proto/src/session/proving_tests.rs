@@ -536,3 +536,16 @@ fn who_has_a_certificate_and_the_passcode_uses_the_passcode() {
     pair.join();
     assert_eq!(pair.admitted(), [certified("bob"), certified("alice")].map(Some));
 }
+
+#[test]
+fn a_dial_that_is_late_gives_way_to_the_link_in_use() {
+    let mut pair = Pair::new(Admission::open(), Admission::open());
+    pair.join();
+    // Begun before the two were linked, and answered after: by its rank it would be the one to keep.
+    pair.meet_over(LinkId(2), [7, 7]);
+    assert_eq!(pair.closed[0], [(GoodbyeReason::Duplicate, String::new())]);
+    for (session, peer) in [(&pair.alice, id(2)), (&pair.bob, id(1))] {
+        assert_eq!(session.attached(peer), Some(LINK));
+        assert_eq!((session.links.len(), session.peers().count()), (1, 1));
+    }
+}

@@ -8,7 +8,6 @@ mod common;
 
 mod admission;
 mod certificates;
-mod crowds;
 mod invitations;
 mod looking;
 mod membership;
