@@ -32,11 +32,6 @@ pub enum Route {
         /// From which interface of this machine, if that can be told.
         interface: Option<String>,
     },
-    /// Through a hub.
-    Hub {
-        /// Where the hub is.
-        url: String,
-    },
 }
 
 impl fmt::Display for Route {
@@ -46,29 +41,46 @@ impl fmt::Display for Route {
                 write!(f, "directly to {remote} on {interface}")
             }
             Self::Direct { remote, interface: None } => write!(f, "directly to {remote}"),
-            Self::Hub { url } => write!(f, "through the hub at {url}"),
         }
     }
 }
 
-/// The path that a connection uses, unless it has none at the moment.
-pub(crate) fn path_of(connection: &Connection) -> Option<Path> {
+/// Between which ends the packets of a connection go: what a [`Path`] is told by, without asking the system for
+/// the names of its interfaces.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Ends {
+    remote: SocketAddr,
+    local: Option<IpAddr>,
+}
+
+impl Ends {
+    /// Those at the moment, unless there are none.
+    pub(crate) fn of(connection: &Connection) -> Option<Self> {
+        current(connection).map(|(ends, _)| ends)
+    }
+}
+
+impl Path {
+    /// The path that a connection uses, unless it has none at the moment.
+    pub(crate) fn of(connection: &Connection) -> Option<Self> {
+        let (Ends { remote, local }, round_trip) = current(connection)?;
+        let route = Route::Direct { remote, interface: local.and_then(interface_of) };
+        Some(Self { route, round_trip })
+    }
+}
+
+fn current(connection: &Connection) -> Option<(Ends, Duration)> {
     let paths = connection.paths();
     let selected = paths.iter().find(iroh::endpoint::Path::is_selected);
     // At the very beginning none is selected yet.
     let path = selected.or_else(|| paths.iter().next())?;
-    let route = match path.remote_addr() {
-        TransportAddr::Ip(remote) => {
-            let interface = match path.local_addr() {
-                LocalTransportAddr::Ip(local) => (*local).and_then(interface_of),
-                _ => None,
-            };
-            Route::Direct { remote: *remote, interface }
-        }
-        TransportAddr::Relay(url) => Route::Hub { url: url.to_string() },
-        _ => return None,
+    // Without relays there are no other addresses.
+    let TransportAddr::Ip(remote) = path.remote_addr() else { return None };
+    let local = match path.local_addr() {
+        LocalTransportAddr::Ip(local) => *local,
+        _ => None,
     };
-    Some(Path { route, round_trip: path.rtt() })
+    Some((Ends { remote: *remote, local }, path.rtt()))
 }
 
 /// The interface that has this address.

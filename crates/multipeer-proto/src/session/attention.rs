@@ -48,11 +48,6 @@ pub enum NudgeError {
 }
 
 impl Session {
-    /// What this peer tells the others of itself.
-    pub fn own_activity(&self) -> Activity {
-        self.activity
-    }
-
     /// Whether a peer in the session is in the foreground, as it says.
     pub fn activity(&self, peer: PeerId) -> Option<Activity> {
         Some(self.connected_member(peer)?.activity)

@@ -45,7 +45,7 @@ impl Session {
             // An invitation cannot wait for the other side, which may not want anything yet.
             let head_start = if self.has_outgoing(peer) {
                 Duration::ZERO
-            } else if self.own_activity() == Activity::Background {
+            } else if self.activity == Activity::Background {
                 BACKGROUND_HEAD_START
             } else if self.yields_to(peer) {
                 DIAL_HEAD_START

@@ -63,7 +63,7 @@ impl Session {
         self.doubt_all_nearby(now);
         self.outputs.push_back(Output::Announce(self.announcement()));
         self.outputs.push_back(Output::Look(true));
-        if self.own_activity() == Activity::Background {
+        if self.activity == Activity::Background {
             self.outputs.push_back(Output::Browse(false));
         }
     }
@@ -191,7 +191,7 @@ impl Session {
     fn invites_by_itself(&self) -> bool {
         self.looking
             && self.phase == Phase::Running
-            && self.own_activity() == Activity::Foreground
+            && self.activity == Activity::Foreground
             && self.config.joining == Joining::Automatic
             && self.may_bring_in(self.config.id)
             && self.outgoing.len() < crate::limits::MAX_INVITATIONS

@@ -29,7 +29,7 @@ use super::{
 use crate::{
     discovery::{self, Discovery, DiscoveryEvent},
     event::Event,
-    path::Route,
+    path::{Ends, Route},
     peer::Peer,
     resource,
     session::PingMode,
@@ -93,8 +93,8 @@ pub(crate) struct Driver {
     link_tasks: JoinSet<()>,
     turnstile: Turnstile,
     looks: Interval,
-    /// Which way the packets to each peer took at the last look.
-    pub(super) routes: BTreeMap<PeerId, Route>,
+    /// Which way the packets to each peer took at the last look, and between which ends.
+    pub(super) routes: BTreeMap<PeerId, (Ends, Route)>,
     /// The addresses of the endpoint, each time that they change.
     pub(super) addresses: BoxStream<'static, EndpointAddr>,
     pub(super) start: Instant,
@@ -190,7 +190,7 @@ impl Driver {
             () = events.wait_for_room(), if behind => {}
             () = sleep_until(wake_at) => self.handle(Input::Tick),
             // Also without any link: the silence of who is away has to be told.
-            _ = self.looks.tick(), if !(self.links.is_empty() && self.is_alone()) => self.listen(),
+            _ = self.looks.tick(), if !self.session.is_idle() => self.listen(),
             Some(addresses) = self.addresses.next() => {
                 self.handle(Input::OwnAddresses(addresses.ip_addrs().copied().collect()));
             }
@@ -198,10 +198,6 @@ impl Driver {
             Some(_) = self.tasks.join_next() => {}
             Some(_) = self.link_tasks.join_next() => {}
         }
-    }
-
-    fn is_alone(&self) -> bool {
-        self.session.peers().next().is_none()
     }
 
     pub(super) fn now(&self) -> Timestamp {

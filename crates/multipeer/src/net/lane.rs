@@ -21,7 +21,7 @@ use super::{doorbell::Doorbell, link::MESSAGE_PRIORITY, reader::Reader, writer::
 use crate::{
     error::{SendError, UnreliableError},
     event::{Event, EventQueue},
-    path::{Path, path_of},
+    path::Path,
     peer::Peer,
     stream::StreamError,
 };
@@ -189,7 +189,7 @@ impl Lane {
     /// The way that its packets take at the moment.
     pub(crate) fn path(&self) -> Option<Path> {
         let connection = self.state().connection.clone()?;
-        path_of(&connection)
+        Path::of(&connection)
     }
 
     /// The connection that carries the lane. Waits while the link is being replaced.

@@ -1,27 +1,24 @@
 //! Which links bring something, and which paths they take.
 
-use std::time::Duration;
-
 use iroh::endpoint::Connection;
-use multipeer_proto::{Input, PeerId, limits::LISTEN_INTERVAL};
+use multipeer_proto::{Input, limits::LISTEN_INTERVAL};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::driver::Driver;
 use crate::{
     event::Event,
-    path::{Path, path_of},
+    path::{Ends, Path},
 };
 
-/// Looks at all links while there are any.
+/// Looks at all links, for as long as there is something to hear.
 pub(super) fn looks() -> Interval {
-    const EVERY: Duration = LISTEN_INTERVAL;
-    let mut looks = interval(EVERY);
+    let mut looks = interval(LISTEN_INTERVAL);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     looks
 }
 
 /// A count that grows with everything that the other end, and nobody else, has sent.
-pub(super) fn frames_received(connection: &Connection) -> u64 {
+fn frames_received(connection: &Connection) -> u64 {
     let frames = connection.stats().frame_rx;
     [frames.acks, frames.path_acks, frames.ping, frames.stream, frames.datagram].iter().sum()
 }
@@ -38,16 +35,23 @@ impl Driver {
             }
         }
         self.handle(Input::Heard { links: heard });
-        let attached = self.lane_links.iter();
-        let paths: Vec<(PeerId, Path)> = attached
-            .filter_map(|(&peer, link)| Some((peer, path_of(&self.links.get(link)?.connection)?)))
-            .collect();
-        for (peer, path) in paths {
-            let before = self.routes.insert(peer, path.route.clone());
-            if before.is_some_and(|before| before != path.route) {
-                let peer = self.peer(peer);
-                self.shared.events.push(Event::PathChanged { peer, path });
+        let mut moved = Vec::new();
+        for (&peer, link) in &self.lane_links {
+            let Some(link) = self.links.get(link) else { continue };
+            let Some(ends) = Ends::of(&link.connection) else { continue };
+            if self.routes.get(&peer).is_some_and(|(known, _)| *known == ends) {
+                continue;
             }
+            // Only now the system is asked, as it is for the names of interfaces.
+            let Some(path) = Path::of(&link.connection) else { continue };
+            let before = self.routes.insert(peer, (ends, path.route.clone()));
+            if before.is_some_and(|(_, before)| before != path.route) {
+                moved.push((peer, path));
+            }
+        }
+        for (peer, path) in moved {
+            let peer = self.peer(peer);
+            self.shared.events.push(Event::PathChanged { peer, path });
         }
     }
 }

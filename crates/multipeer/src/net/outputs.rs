@@ -17,7 +17,11 @@ use super::{
     reader::ReadContext,
 };
 use crate::{
-    certificate::PeerCertificate, event::Event, invitation::Invitation, path::path_of, peer::Peer,
+    certificate::PeerCertificate,
+    event::Event,
+    invitation::Invitation,
+    path::{Ends, Path},
+    peer::Peer,
 };
 
 impl Driver {
@@ -207,8 +211,8 @@ impl Driver {
         let Some(link) = self.links.get_mut(&id) else { return };
         let connection = link.connection.clone();
         // What it is from the beginning is no change.
-        if let Some(path) = path_of(&connection) {
-            self.routes.entry(peer).or_insert(path.route);
+        if let (Some(ends), Some(path)) = (Ends::of(&connection), Path::of(&connection)) {
+            self.routes.entry(peer).or_insert((ends, path.route));
         }
         connection.set_receive_window(VarInt::from_u32(MEMBER_WINDOW_BYTES));
         connection.set_max_concurrent_bi_streams(VarInt::from_u32(1 + MAX_STREAMS));
