@@ -1,5 +1,6 @@
 //! The project's own chores: `cargo xtask help`.
 
+mod matrix;
 mod tidy;
 
 use std::process::{Command, ExitCode};
@@ -21,6 +22,17 @@ struct Arguments {
 enum Chore {
     /// Run every test, the lab's among them
     Test,
+    /// Play the lab's scenes of broken networks one after the other, and say what happens
+    Lab {
+        /// Those with this in their names only
+        #[arg(default_value = "")]
+        scene: String,
+        /// Ten minutes of sleep and of random faults, instead of less than one
+        #[arg(long)]
+        long: bool,
+    },
+    /// Try every network of the matrix, and write what comes of it into docs/discovery.md
+    Matrix,
     /// Measure, and print ratios to raw iroh
     Bench,
     /// Run every fuzz target for a while (wants `cargo install cargo-fuzz`)
@@ -45,6 +57,8 @@ enum Chore {
 fn main() -> ExitCode {
     let result = match Arguments::parse().chore {
         Chore::Test => test(),
+        Chore::Lab { scene, long } => lab(&scene, long),
+        Chore::Matrix => matrix::write(&root()),
         Chore::Bench => cargo(&["bench", "--workspace", "--bench", "messages", "--", "--ratios"]),
         Chore::Fuzz { seconds } => fuzz(seconds),
         Chore::Sim { seed, seeds } => simulate(seed, seeds),
@@ -70,9 +84,33 @@ fn test() -> Result<(), String> {
     cargo(&["test", "--release", "--workspace"])
 }
 
+fn lab(scene: &str, long: bool) -> Result<(), String> {
+    cargo(&["build", "--release", "-p", "multipeer-cli"])?;
+    if long {
+        // Of those that the scenes read.
+        let ten_minutes = [("MULTIPEER_LAB_SLEEP", "600"), ("MULTIPEER_LAB_CHAOS", "600")];
+        return run_cargo(&scenes(scene), &ten_minutes);
+    }
+    run_cargo(&scenes(scene), &[])
+}
+
+/// The tests that are scenes of networks that break, with what they print.
+fn scenes(scene: &str) -> Vec<&str> {
+    let tests = ["reliability", "hubs", "hardships", "chaos"];
+    let tests = tests.iter().flat_map(|test| ["--test", test]);
+    let begin = ["test", "--release", "-p", "multipeer-lab"].into_iter();
+    begin.chain(tests).chain(["--", "--nocapture", "--test-threads=1", scene]).collect()
+}
+
 fn cargo(arguments: &[&str]) -> Result<(), String> {
+    run_cargo(arguments, &[])
+}
+
+fn run_cargo(arguments: &[&str], variables: &[(&str, &str)]) -> Result<(), String> {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
-    let status = Command::new(cargo).args(arguments).current_dir(root()).status();
+    let mut command = Command::new(cargo);
+    let command = command.args(arguments).envs(variables.iter().copied());
+    let status = command.current_dir(root()).status();
     match status {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(format!("`cargo {}` ended with {status}", arguments.join(" "))),

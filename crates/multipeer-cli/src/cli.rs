@@ -2,10 +2,19 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use clap::{Args, Parser, Subcommand};
-use multipeer::{Identity, Joining, Session, SessionBuilder};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use multipeer::{Identity, Joining, Role, Session, SessionBuilder, Ticket, Topology};
 
-use crate::{failure::Failure, output, trust::Trust};
+use crate::{
+    failure::Failure,
+    given::{self, Given},
+    network::Network,
+    output,
+    trust::Trust,
+};
+
+/// What a session is about that is said to be about nothing else.
+pub(crate) const DEFAULT_SERVICE: &str = "multipeer";
 
 /// Nearby devices find each other and talk: no server, no internet.
 #[derive(Parser)]
@@ -33,6 +42,14 @@ pub(crate) enum Command {
     Receive(Receive),
     /// Join standard input and output to a peer's
     Cat(Cat),
+    /// Show a ticket to the session, as text and for a camera, and talk with those who come
+    Invite(Invite),
+    /// Talk in the session that a ticket leads to
+    Join(Join),
+    /// Tell those in a session who is near, and relay between those who cannot reach each other
+    Hub(Hub),
+    /// Find out why peers do not find each other; run it on both devices at the same time
+    Doctor(Doctor),
     /// Measure speed, over the loopback interface, beside that of the transport alone
     Bench(Bench),
     /// The id of this device, and the devices that it is paired with
@@ -47,22 +64,15 @@ pub(crate) struct Common {
     pub(crate) json: bool,
 
     /// What the session is about; only peers that say the same find each other
-    #[arg(long, global = true, default_value = "multipeer", value_name = "TYPE")]
+    #[arg(long, global = true, default_value = DEFAULT_SERVICE, value_name = "TYPE")]
     pub(crate) service: String,
 
     /// The name that others see [default: the user's]
     #[arg(long, global = true, value_name = "NAME")]
     pub(crate) name: Option<String>,
 
-    /// Use this network interface only (repeatable)
-    #[arg(
-        long = "interface",
-        global = true,
-        value_name = "NAME",
-        env = "MULTIPEER_INTERFACES",
-        value_delimiter = ','
-    )]
-    pub(crate) interfaces: Vec<String>,
+    #[command(flatten)]
+    pub(crate) network: Network,
 
     /// Use this UDP port [default: one that is free]
     #[arg(long, global = true, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
@@ -79,9 +89,41 @@ pub(crate) struct Common {
     #[arg(long, global = true)]
     pub(crate) ask: bool,
 
+    /// Have clients linked with one host and with nobody else: what this one is [default: all with all]
+    #[arg(long, global = true, value_enum)]
+    pub(crate) role: Option<RoleArgument>,
+
+    /// Try to reach a peer that cannot be heard: a ticket, or a host's name or address (repeatable)
+    ///
+    /// With an id, only that peer is taken. Without one, whoever is in the session there is asked, at UDP port 19792; a port
+    /// says which session is meant, if there are several.
+    #[arg(long = "peer", global = true, value_name = "TICKET|[ID@]HOST[:PORT]")]
+    pub(crate) peers: Vec<Given>,
+
+    /// Be a hub besides: see `multipeer hub`
+    #[arg(long, global = true)]
+    pub(crate) hub: bool,
+
     /// Seconds that a peer whose link died has to come back
     #[arg(long, global = true, value_name = "SECONDS", default_value_t = 30)]
     pub(crate) reconnect_window: u64,
+}
+
+/// As [`Role`].
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum RoleArgument {
+    Host,
+    Client,
+}
+
+impl From<RoleArgument> for Topology {
+    fn from(argument: RoleArgument) -> Self {
+        let role = match argument {
+            RoleArgument::Host => Role::Host,
+            RoleArgument::Client => Role::Client,
+        };
+        Self::ClientServer { role }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -93,6 +135,29 @@ pub(crate) struct Chat {
     /// Pair with everyone who shows a passcode or a key; both sides need --identity
     #[arg(long)]
     pub(crate) pair: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Invite {
+    #[command(flatten)]
+    pub(crate) chat: Chat,
+
+    /// Leave the passcode out of the ticket: who joins has to know it
+    #[arg(long)]
+    pub(crate) without_passcode: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Join {
+    /// What `multipeer invite` shows
+    ///
+    /// Others on this machine may see the command line, and a ticket may have a passcode: the environment keeps it from
+    /// them.
+    #[arg(value_name = "TICKET", env = "MULTIPEER_TICKET", hide_env_values = true)]
+    pub(crate) ticket: Ticket,
+
+    #[command(flatten)]
+    pub(crate) chat: Chat,
 }
 
 #[derive(Debug, Args)]
@@ -203,6 +268,24 @@ pub(crate) struct Cat {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Hub {
+    /// Mebibytes that one peer may have relayed in a second
+    #[arg(long, value_name = "MIB", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=4095))]
+    pub(crate) peer_rate: u32,
+
+    /// Mebibytes that all together may have relayed in a second
+    #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=4095))]
+    pub(crate) rate: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    /// Seconds that it may take
+    #[arg(long, value_name = "SECONDS", default_value_t = 12, value_parser = clap::value_parser!(u64).range(5..=60))]
+    pub(crate) patience: u64,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Bench {
     /// Mebibytes that each turn of a bulk measurement moves
     #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(1..=65536))]
@@ -232,7 +315,12 @@ pub(crate) struct Bench {
 impl Common {
     /// Starts a session as the command line wants it, and tells the passcode if it made one.
     pub(crate) async fn start(&self) -> Result<Session, Failure> {
-        let session = self.session()?.start().await?;
+        self.start_as(self.session()?).await
+    }
+
+    /// Starts a session of these settings.
+    pub(crate) async fn start_as(&self, settings: SessionBuilder) -> Result<Session, Failure> {
+        let session = settings.start().await?;
         if let Some(passcode) = session.passcode() {
             output::passcode(&passcode, self.json);
         }
@@ -241,9 +329,11 @@ impl Common {
 
     /// Settings for a session as the command line wants it.
     pub(crate) fn session(&self) -> Result<SessionBuilder, Failure> {
-        let mut builder = Session::builder(&self.service, self.display_name())
-            .interfaces(self.interfaces.iter().filter(|name| !name.is_empty()))
-            .reconnect_window(Duration::from_secs(self.reconnect_window));
+        let mut builder = given::apply(&self.peers, &self.service, self.display_name())?
+            .reconnect_window(Duration::from_secs(self.reconnect_window))
+            .topology(self.role.map_or(Topology::Mesh, Topology::from))
+            .hub(self.hub);
+        builder = self.network.apply(builder);
         builder = self.trust.apply(builder, self.identity.as_deref())?;
         if self.ask {
             builder = builder.joining(Joining::Ask);
@@ -258,7 +348,7 @@ impl Common {
     }
 
     /// The name that was given, or who the system says the user is.
-    fn display_name(&self) -> String {
+    pub(crate) fn display_name(&self) -> String {
         let user = || ["USER", "USERNAME", "HOSTNAME"].iter().find_map(|v| std::env::var(v).ok());
         self.name.clone().or_else(user).unwrap_or_else(|| "someone".to_owned())
     }

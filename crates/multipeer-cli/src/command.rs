@@ -5,7 +5,10 @@ mod browse;
 mod cat;
 mod chat;
 mod demo;
+mod doctor;
+mod hub;
 mod id;
+mod invite;
 mod loopback;
 mod peers;
 mod percentiles;
@@ -29,6 +32,10 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Send(options) => send::run(&common, &options).await,
         Command::Receive(options) => receive::run(&common, &options).await,
         Command::Cat(options) => cat::run(&common, &options).await,
+        Command::Invite(options) => invite::run(&common, &options).await,
+        Command::Join(options) => invite::join(common, options).await,
+        Command::Doctor(options) => doctor::run(&common, &options).await,
+        Command::Hub(options) => hub::run(&common, &options).await,
         Command::Bench(options) => bench::run(&common, &options).await,
         Command::Id(options) => id::run(&common, &options),
     }

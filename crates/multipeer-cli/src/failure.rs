@@ -26,18 +26,22 @@ pub(crate) enum Failure {
     Source(#[from] TransferError),
     #[error(
         "nobody was found within {seconds} s: is a peer running, with the same --service and on \
-         the same network? `multipeer browse` shows who is near"
+         the same network? `multipeer browse` shows who is near, and `multipeer doctor` why \
+         nobody is"
     )]
     Nobody { seconds: u64 },
     #[error("could not reach {name}: {error}")]
     Invite { name: String, error: InviteError },
     #[error(
         "no peer {name:?} within {seconds} s: is it running, with the same --service and on the \
-         same network? `multipeer browse` shows who is near"
+         same network? `multipeer browse` shows who is near, and `multipeer doctor` why \
+         nobody is"
     )]
     NoSuchPeer { name: String, seconds: u64 },
     #[error("{name:?} stands for {count} peers: give the id instead (`multipeer browse` shows it)")]
     Ambiguous { name: String, count: usize },
+    #[error("something is in the way of peers on this network: the verdict says what")]
+    Trouble,
     #[error("{0}")]
     Check(String),
     #[error("could not read or write: {0}")]

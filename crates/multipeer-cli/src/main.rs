@@ -3,6 +3,8 @@
 mod cli;
 mod command;
 mod failure;
+mod given;
+mod network;
 mod output;
 mod trust;
 

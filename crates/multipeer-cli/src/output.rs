@@ -6,7 +6,7 @@ use std::{
     time::Instant,
 };
 
-use multipeer::{Event, Passcode, Peer, Session, Verified};
+use multipeer::{Event, Passcode, Path, Peer, Route, Session, Verified};
 use serde_json::{Map, Value, json};
 
 use crate::failure::Failure;
@@ -51,6 +51,12 @@ pub(crate) fn peer_json(peer: &Peer) -> Value {
     if let Some(lasting) = peer.lasting_id {
         object["lasting_id"] = json!(lasting.to_string());
     }
+    if let Some(hub) = peer.heard_through {
+        object["heard_through"] = json!(hub.to_string());
+    }
+    if !peer.ways.is_empty() {
+        object["ways"] = peer.ways.iter().map(multipeer::discovery::Way::as_str).collect();
+    }
     object
 }
 
@@ -71,13 +77,14 @@ impl JsonEvents {
         }
     }
 
-    /// As [`print`](Self::print), and of a peer that is connected how it was verified.
+    /// As [`print`](Self::print), and of a peer that is connected how it was verified and is reached.
     pub(crate) fn print_verified(&self, session: &Session, event: &Event) {
         let Some(mut object) = event_json(event) else { return };
         if let Event::PeerConnected(peer) = event {
             let verified = session.verified(peer);
             object.insert("verified".to_owned(), json!(verified.as_ref().map(Verified::as_str)));
             object.insert("comparison".to_owned(), json!(session.comparison(peer)));
+            object.extend(session.path(peer).map(|path| path_json(&path)).unwrap_or_default());
         }
         self.print_object(object);
     }
@@ -113,12 +120,11 @@ fn event_json(event: &Event) -> Option<Map<String, Value>> {
         Event::ViabilityChanged { peer, viable } => {
             json!({"event": "viability", "peer": peer_json(peer), "viable": viable})
         }
-        Event::PathChanged { peer, path } => json!({
-            "event": "path",
-            "peer": peer_json(peer),
-            "route": path.route.to_string(),
-            "round_trip": path.round_trip.as_secs_f64(),
-        }),
+        Event::PathChanged { peer, path } => {
+            let mut value = object(json!({"event": "path", "peer": peer_json(peer)}));
+            value.extend(path_json(path));
+            Value::Object(value)
+        }
         Event::PeerDisconnected { peer, reason, unconfirmed } => json!({
             "event": "disconnected",
             "peer": peer_json(peer),
@@ -164,6 +170,16 @@ fn event_json(event: &Event) -> Option<Map<String, Value>> {
         _ => return None,
     };
     Some(object(value))
+}
+
+/// A path as JSON: in words, through which hub if through one, and seconds there and back.
+fn path_json(path: &Path) -> Map<String, Value> {
+    let hub = match &path.route {
+        Route::Hub { hub } => Some(hub.to_string()),
+        _ => None,
+    };
+    let (route, round_trip) = (path.route.to_string(), path.round_trip.as_secs_f64());
+    object(json!({"route": route, "hub": hub, "round_trip": round_trip}))
 }
 
 fn with_info(event: &str, peer: &Peer) -> Value {

@@ -113,6 +113,18 @@ pub(crate) struct Trust {
 }
 
 impl Trust {
+    /// The passcode that was given, to be passed on in a ticket.
+    pub(crate) fn passcode(&self) -> Result<Option<String>, Failure> {
+        let given = self.passcode.clone().filter(|code| !code.is_empty());
+        match &self.passcode_file {
+            Some(path) if path != Path::new("-") => {
+                let code = fs::read_to_string(path).map_err(|error| unreadable(path, &error))?;
+                Ok(Some(code.trim_end_matches(['\r', '\n']).to_owned()))
+            }
+            _ => Ok(given),
+        }
+    }
+
     /// Tells a session whom to take.
     pub(crate) fn apply(
         &self,

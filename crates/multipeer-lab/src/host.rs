@@ -115,6 +115,17 @@ impl Host {
         run("ip", &["link", "set", &self.cable(), "up"]).map(drop)
     }
 
+    /// Keeps the host apart from others on its latest network that are kept apart, as access points do with their
+    /// clients.
+    pub fn isolate(&self) -> Result<(), Error> {
+        run("bridge", &["link", "set", "dev", &self.cable(), "isolated", "on"]).map(drop)
+    }
+
+    /// Passes nothing on to the host that is sent to a group, as some access points do.
+    pub fn withhold_multicast(&self) -> Result<(), Error> {
+        run("bridge", &["link", "set", "dev", &self.cable(), "mcast_flood", "off"]).map(drop)
+    }
+
     /// Lets no more through to the host on its latest cable, such as `40mbit`. Needs `tc`.
     pub fn limit_download(&self, rate: &str) -> Result<(), Error> {
         let limit = ["rate", rate, "burst", "256kb", "latency", "50ms"];

@@ -7,13 +7,8 @@ mod common;
 
 use std::fs;
 
-use common::{PATIENCE, multipeer, transfers::Folder, wait};
-use multipeer_lab::{Host, Lab, Program, run_in_lab};
-
-fn chat(host: &Host, name: &str, trust: &[&str]) -> Program {
-    let arguments = [&["chat", "--json", "--name", name][..], trust].concat();
-    host.spawn(&multipeer(), &arguments).unwrap()
-}
+use common::{PATIENCE, chat_with as chat, multipeer, transfers::Folder, wait};
+use multipeer_lab::{Host, Lab, run_in_lab};
 
 #[test]
 fn who_knows_the_passcode_that_was_shown_is_in_and_others_are_told() {

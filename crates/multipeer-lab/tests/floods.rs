@@ -7,7 +7,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{PATIENCE, built, chat, count, multipeer, round_trip, wait};
+use common::{PATIENCE, built, chat, count, counted, multipeer, round_trip, wait};
 use multipeer_lab::run_in_lab;
 
 #[test]
@@ -47,5 +47,67 @@ fn a_flood_of_strangers_neither_slows_members_nor_fills_the_memory() {
         assert!(grown < 32, "{grown} MiB more than before");
         let lines = carol.all_lines(Duration::ZERO);
         assert_eq!(count(&lines, "disconnected", "Bob"), 0, "{lines:?}");
+    });
+}
+
+/// Announces peers that do not exist, some thousands in a second, each with a name and an id of its own, at addresses of
+/// others; for so many seconds.
+const LIAR: &str = r"
+import os, socket, struct, sys, time
+sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sender.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, 255)
+sender.bind((sys.argv[1], 5353))
+def name(*labels):
+    return b''.join(bytes([len(l)]) + l for l in labels) + bytes(1)
+def record(owner, kind, data):
+    return owner + struct.pack('!HHIH', kind, 0x8001 if kind != 12 else 1, 4500, len(data)) + data
+service = name(b'_multipeer', b'_udp', b'local')
+end, sent = time.time() + float(sys.argv[2]), 0
+while time.time() < end:
+    for _ in range(20):
+        key = os.urandom(32).hex().encode()
+        instance = name(b'Liar ' + key[:10], b'_multipeer', b'_udp', b'local')
+        host = name(key[:32], b'local')
+        strings = [b'_v=1', b'_id=' + key, b'_name=Liar']
+        records = [
+            record(service, 12, instance),
+            record(instance, 33, struct.pack('!HHH', 0, 0, 9) + host),
+            record(instance, 16, b''.join(bytes([len(s)]) + s for s in strings)),
+            record(host, 1, bytes([192, 0, 2, key[0]])),
+        ]
+        sender.sendto(struct.pack('!HHHHHH', 0, 0x8400, 0, len(records), 0, 0) + b''.join(records), ('224.0.0.251', 5353))
+        sent += 1
+    time.sleep(0.005)
+print(sent, flush=True)
+";
+
+#[test]
+fn a_flood_of_peers_that_do_not_exist_fills_no_memory_and_hides_nobody() {
+    run_in_lab("a_flood_of_peers_that_do_not_exist_fills_no_memory_and_hides_nobody", |mut lab| {
+        let network = lab.network().unwrap();
+        let [a, b, c] = [(); 3].map(|()| lab.host_on(network).unwrap());
+        let mut alice = chat(&a, "Alice");
+        alice.all_lines(Duration::from_secs(1));
+        let memory = alice.memory();
+        // Whatever is dialled of what the liar says.
+        a.run("iptables", &["-A", "OUTPUT", "-d", "192.0.2.0/24"]).unwrap();
+        let mut liar = c.spawn("python3", &["-c", LIAR, &c.address(), "25"]).unwrap();
+        alice.all_lines(Duration::from_secs(10));
+        let middle = alice.memory();
+        let mut bob = chat(&b, "Bob");
+        wait(&mut alice, "connected", "Bob");
+        wait(&mut bob, "connected", "Alice");
+        assert_eq!(liar.wait(), Some(0));
+        let end = alice.memory();
+        let sent = liar.all_lines(Duration::ZERO);
+        let [middle, end] = [middle, end].map(|bytes| bytes.saturating_sub(memory) >> 20);
+        println!("{sent:?} announced; {middle} MiB more after 10 s, {end} MiB after 25 s");
+        assert!(sent[0].parse::<u32>().unwrap() > 20_000, "{sent:?}");
+        assert!(end < 128 && end <= middle.max(32) * 2, "{middle} MiB, then {end} MiB");
+        assert_eq!(counted(&a, "OUTPUT")[0], 0, "nothing goes to whom the liar names");
+        // How much of the flood gets through depends on the machine: so much that it is forgotten, or not.
+        let lines = alice.all_lines(Duration::ZERO);
+        let forgotten = lines.iter().filter(|line| line.contains("more than can be remembered"));
+        println!("forgotten {} times", forgotten.count());
     });
 }

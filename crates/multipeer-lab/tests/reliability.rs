@@ -10,14 +10,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::{PATIENCE, count, is, multipeer, wait};
+use common::{PATIENCE, chat_with, count, counted, is, wait};
 use multipeer_lab::{Host, Lab, Program, run_in_lab};
 use serde_json::Value;
 
 /// A chat whose peers have a minute to come back.
 fn chat(host: &Host, name: &str) -> Program {
-    let arguments = ["chat", "--json", "--name", name, "--reconnect-window", "60"];
-    host.spawn(&multipeer(), &arguments).unwrap()
+    chat_with(host, name, &["--reconnect-window", "60"])
 }
 
 /// Alice and Bob on one network, connected.
@@ -175,13 +174,7 @@ fn an_idle_link_costs_less_than_200_bytes_a_second() {
             return;
         }
         let bytes = || -> u64 {
-            let counted = ["INPUT", "OUTPUT"].map(|chain| {
-                let output = hosts[1].run("iptables", &["-nvxL", chain]).unwrap();
-                let text = String::from_utf8(output.stdout).unwrap();
-                let words = text.lines().nth(2).unwrap().split_whitespace();
-                words.take(2).last().unwrap().parse::<u64>().unwrap()
-            });
-            counted.iter().sum()
+            ["INPUT", "OUTPUT"].map(|chain| counted(&hosts[1], chain)[1]).iter().sum()
         };
         // What is said at the beginning is said: announcements, and the size of packets.
         alice.all_lines(Duration::from_secs(6));

@@ -7,37 +7,8 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::{PATIENCE, available, chat, count, ensure, is, multipeer, wait};
-use multipeer_lab::{Host, Program, run_in_lab};
-
-/// A system bus of its own, and Avahi on it.
-const AVAHI: &str = r#"
-set -e
-folder=$(mktemp -d -p /run)
-cat > $folder/bus.conf <<END
-<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS Bus Configuration 1.0//EN"
- "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
-<busconfig>
-  <type>system</type>
-  <listen>unix:path=/run/avahi-bus</listen>
-  <auth>EXTERNAL</auth>
-  <policy context="default">
-    <allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/><allow own="*"/>
-  </policy>
-</busconfig>
-END
-printf '[server]\nuse-ipv6=yes\nallow-interfaces=eth0\n[publish]\npublish-workstation=no\n' > $folder/avahi.conf
-dbus-daemon --config-file=$folder/bus.conf --nofork --nopidfile &
-while [ ! -S /run/avahi-bus ]; do sleep 0.05; done
-export DBUS_SYSTEM_BUS_ADDRESS=unix:path=/run/avahi-bus
-mkdir -p /run/avahi-daemon
-avahi-daemon --no-drop-root --no-chroot --no-rlimits --no-proc-title -f $folder/avahi.conf &
-until avahi-browse --all --terminate > /dev/null 2>&1; do sleep 0.1; done
-"#;
-
-fn with_avahi(host: &Host, script: &str) -> Program {
-    host.spawn("sh", &["-c", &format!("{AVAHI}\n{script}")]).unwrap()
-}
+use common::{PATIENCE, available, chat, count, ensure, is, multipeer, wait, with_avahi};
+use multipeer_lab::run_in_lab;
 
 #[test]
 fn avahi_sees_the_announcement_with_its_info() {

@@ -4,6 +4,7 @@ use crate::{
     id::PeerId,
     limits::MAX_DISPLAY_NAME_BYTES,
     name::{DiscoveryInfo, DisplayName, NameError},
+    session::Role,
     trust::AnnouncedTags,
 };
 
@@ -24,6 +25,8 @@ pub struct Announcement {
     pub info: DiscoveryInfo,
     /// What it says to those with whom it is paired.
     pub tags: Option<AnnouncedTags>,
+    /// What it is in a session of clients and a host; nothing in a mesh.
+    pub role: Option<Role>,
 }
 
 /// Why a TXT record is not an announcement of ours. Such records are ignored.
@@ -42,6 +45,9 @@ pub enum AnnouncementError {
     /// The tags are none.
     #[error("the record's tags are not 32 of 5 bytes each")]
     Tags,
+    /// The role is none.
+    #[error("the record's role is neither \"host\" nor \"client\"")]
+    Role,
     /// The name or the info breaks a rule.
     #[error(transparent)]
     Name(#[from] NameError),
@@ -56,9 +62,11 @@ impl Announcement {
         let own = [("_v", FORMAT.to_owned()), ("_id", self.peer.to_string())];
         let name = self.name.as_ref().map(|name| ("_name", name.as_str().to_owned()));
         let tags = self.tags.as_ref().map(|tags| ("_tags", tags.to_text()));
+        let role = self.role.map(|role| ("_role", role.as_str().to_owned()));
         own.into_iter()
             .chain(name)
             .chain(tags)
+            .chain(role)
             .map(|(key, value)| (key.to_owned(), value))
             .chain(self.info.iter().map(|(key, value)| (key.to_owned(), value.to_owned())))
             .collect()
@@ -69,7 +77,7 @@ impl Announcement {
     pub fn from_txt<'a>(
         strings: impl IntoIterator<Item = (&'a str, &'a [u8])>,
     ) -> Result<Self, AnnouncementError> {
-        let (mut format, mut id, mut name, mut tags) = (None, None, None, None);
+        let (mut format, mut id, mut name, mut tags, mut role) = (None, None, None, None, None);
         let mut info: Vec<(&str, &str)> = Vec::new();
         for (key, value) in strings {
             let value = std::str::from_utf8(value)
@@ -79,6 +87,7 @@ impl Announcement {
                 "_id" => _ = id.get_or_insert(value),
                 "_name" => _ = name.get_or_insert(value),
                 "_tags" => _ = tags.get_or_insert(value),
+                "_role" => _ = role.get_or_insert(value),
                 // Kept for later versions.
                 reserved if reserved.starts_with('_') => {}
                 _ if info.iter().any(|(known, _)| known.eq_ignore_ascii_case(key)) => {}
@@ -96,6 +105,9 @@ impl Announcement {
             info: DiscoveryInfo::new(info)?,
             tags: tags
                 .map(|text| AnnouncedTags::from_text(text).ok_or(AnnouncementError::Tags))
+                .transpose()?,
+            role: role
+                .map(|text| Role::from_text(text).ok_or(AnnouncementError::Role))
                 .transpose()?,
         })
     }
@@ -124,6 +136,7 @@ mod tests {
             name: Some(DisplayName::new(name).unwrap()),
             info: DiscoveryInfo::new([("mood", "happy"), ("flag", "")]).unwrap(),
             tags: None,
+            role: None,
         }
     }
 
@@ -148,6 +161,15 @@ mod tests {
         assert!(paired.tags.is_some());
         assert!(paired.to_txt().iter().all(|(key, value)| key.len() + 1 + value.len() <= 255));
         assert_eq!(parse(&paired.to_txt()), Ok(paired));
+    }
+
+    #[test]
+    fn a_role_is_announced_and_one_that_is_none_is_refused() {
+        let host = Announcement { role: Some(Role::Host), ..announcement("a") };
+        let mut strings = host.to_txt();
+        assert_eq!(parse(&strings), Ok(host));
+        strings.iter_mut().filter(|(key, _)| key == "_role").for_each(|(_, role)| role.push('s'));
+        assert_eq!(parse(&strings), Err(AnnouncementError::Role));
     }
 
     #[test]

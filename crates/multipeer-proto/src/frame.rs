@@ -5,16 +5,19 @@
 //! so a map can grow without a new version. docs/protocol.md, "Frames", has the table.
 
 pub(crate) mod codec;
+mod near;
 
 use std::{fmt, net::SocketAddr};
 
 use bytes::{Bytes, BytesMut};
 use minicbor::{Decode, Encode, bytes::ByteVec};
 
+pub use self::near::{Listen, Near, NearRecord};
 use crate::{
     id::{InvitationId, LinkRef, PeerId},
     limits::MAX_FRAME_BYTES,
     name::{DiscoveryInfo, DisplayName, ServiceType},
+    session::Role,
     trust::{LastingId, PROOF_BYTES, Removal, ShownCertificate, Voucher},
 };
 
@@ -58,6 +61,9 @@ pub struct Hello {
     /// for the occasion: 32 of 16 bytes each.
     #[n(10)]
     pub tags: Option<ByteVec>,
+    /// What the sender is in a session of clients and a host; nothing in a mesh.
+    #[n(11)]
+    pub role: Option<Role>,
 }
 
 /// The first frame after admission, from both sides: how the sender presents itself.
@@ -205,6 +211,9 @@ pub struct Join {
     /// Whether the sender is the session's host, which alone invites and removes.
     #[n(3)]
     pub host: bool,
+    /// The TCP port at which the sender relays for the session's members, if it is a hub.
+    #[n(4)]
+    pub relay_port: Option<u16>,
 }
 
 /// A member, as another member tells of it.
@@ -412,6 +421,10 @@ pub enum GoodbyeReason {
     #[n(11)]
     #[error("removed from the session")]
     Removed,
+    /// The two have no business with each other: two clients, two hosts, or one of a mesh.
+    #[n(12)]
+    #[error("not a client and its host")]
+    Topology,
 }
 
 impl GoodbyeReason {
@@ -445,6 +458,8 @@ pub enum Frame {
     Certificate(Certificate),
     Nudge(Nudge),
     Attention(Attention),
+    Listen(Listen),
+    Near(Near),
 }
 
 /// What is wrong with bytes that should have been a frame.
@@ -497,6 +512,8 @@ impl Frame {
             Self::Certificate(body) => (0x12, codec::to_cbor(body)),
             Self::Nudge(body) => (0x13, codec::to_cbor(body)),
             Self::Attention(body) => (0x14, codec::to_cbor(body)),
+            Self::Listen(body) => (0x15, codec::to_cbor(body)),
+            Self::Near(body) => (0x16, codec::to_cbor(body)),
         };
         codec::write_frame(kind, &body, out);
     }
@@ -523,6 +540,8 @@ impl Frame {
             0x12 => codec::from_cbor(body).map(Self::Certificate),
             0x13 => codec::from_cbor(body).map(Self::Nudge),
             0x14 => codec::from_cbor(body).map(Self::Attention),
+            0x15 => codec::from_cbor(body).map(Self::Listen),
+            0x16 => codec::from_cbor(body).map(Self::Near),
             _ => return Err(FrameError::UnknownType { kind }),
         };
         let frame = frame.map_err(|problem| FrameError::Malformed { kind, problem })?;

@@ -77,7 +77,7 @@ pub struct LinkRef {
     /// The peer that dialled.
     #[n(0)]
     pub dialler: PeerId,
-    /// That peer's number for the attempt, unique within its incarnation.
+    /// That peer's number for the attempt: greater than all that it had before, in other incarnations, too.
     #[n(1)]
     pub attempt: u64,
 }

@@ -38,26 +38,34 @@ mod id;
 pub mod limits;
 pub mod message;
 mod name;
+mod network;
+pub mod probe;
 mod recent;
 pub mod resource;
 mod session;
 #[cfg(feature = "sim")]
 pub mod sim;
 pub mod stream;
+mod ticket;
 mod time;
 pub mod trust;
 mod turnstile;
 mod varint;
+mod way;
 
 pub use announcement::{Announcement, AnnouncementError};
 pub use delivery::{Inbox, Outbox};
 pub use frame::{DeclineReason, Frame, FrameDecoder, FrameError, GoodbyeReason};
 pub use id::{InvitationId, LinkId, LinkRef, ParsePeerIdError, PeerId};
 pub use name::{DiscoveryInfo, DisplayName, NameError, ServiceType};
+pub use network::Network;
 pub use session::{
     Activity, Announce, Command, Config, Direction, DisconnectReason, Event, Input, InviteError,
-    Inviting, Joining, NudgeError, Output, PeerInfo, RemoveError, Session, Statistics,
+    Inviting, Joining, NudgeError, Output, PeerInfo, Relay, RemoveError, Role, Session, Statistics,
+    Topology,
 };
 pub use stream::{StreamName, StreamNameError};
+pub use ticket::{Ticket, TicketError, TicketPeer};
 pub use time::Timestamp;
-pub use turnstile::{Knock, Turnstile};
+pub use turnstile::{Knock, Origin, Turnstile};
+pub use way::{Way, Ways};

@@ -36,6 +36,11 @@ pub const MAX_ADDRESSES: usize = 16;
 /// Members named in one `Members` frame; a longer list is sent in several.
 pub const MAX_MEMBERS_PER_FRAME: usize = 32;
 
+/// Peers named in one `Near` frame; more are told in several.
+pub const MAX_NEAR_PER_FRAME: usize = 16;
+/// Peers of whom one hub tells, at most: members first.
+pub const MAX_REPEATED: usize = 256;
+
 /// Bytes in one reliable message, unless the session is told otherwise.
 pub const DEFAULT_MAX_MESSAGE_BYTES: usize = 16 * 1024 * 1024;
 /// Bytes that a message costs its queue beyond its own: the queue's entry and the allocation.
@@ -127,9 +132,13 @@ pub const DEFAULT_RECONNECT_WINDOW: Duration = Duration::from_secs(30);
 pub const MIN_DIAL_BACKOFF: Duration = Duration::from_millis(200);
 /// The longest pause between two attempts to dial.
 pub const MAX_DIAL_BACKOFF: Duration = Duration::from_secs(5);
-/// Attempts to dial at a time. When many peers meet at once, each would otherwise begin as many handshakes as there
-/// are peers, twice as many as are needed, and all of them would take longer than anybody waits.
+/// Attempts to dial at a time, ...
 pub const MAX_DIALS: usize = 8;
+/// ... and of those that have not taken long yet. When many peers meet at once, each would otherwise begin as many
+/// handshakes as there are peers, twice as many as are needed, and all of them would take longer than anybody waits.
+pub const MAX_FRESH_DIALS: usize = 3;
+/// Time after which an attempt has taken long: most likely nobody is there.
+pub const SLOW_DIAL: Duration = Duration::from_secs(1);
 /// The longest pause between two attempts to reach a member whose link died.
 pub const MAX_REDIAL_BACKOFF: Duration = Duration::from_secs(1);
 /// Time for one attempt to dial. The transport has its own, longer limit.
@@ -173,6 +182,21 @@ pub const LISTEN_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Time in which a removed peer cannot come back.
 pub const REMOVAL_DURATION: Duration = Duration::from_hours(1);
+/// Pause between two times that a hub tells who is near: what changes in between is told together.
+pub const REPEAT_INTERVAL: Duration = Duration::from_millis(500);
+/// Peers that are given by hand, at most; more are refused.
+pub const MAX_GIVEN: usize = 64;
+/// Peers in a ticket.
+pub const MAX_TICKET_PEERS: usize = 4;
+/// Bytes of the passcode in a ticket.
+pub const MAX_TICKET_PASSCODE_BYTES: usize = 256;
+/// Characters of a ticket: all that fits the limits of its parts.
+pub const MAX_TICKET_CHARS: usize = 2048;
+/// Time in which a hub still relays for who has left: others are to hear the goodbye, too.
+pub const FAREWELL_TIME: Duration = Duration::from_secs(5);
+/// Hubs through which one dial is tried, the preferred one first.
+pub const MAX_RELAYS: usize = 2;
+
 /// Removals that are remembered.
 pub const MAX_REMOVALS: usize = 256;
 
@@ -196,3 +220,35 @@ pub const WRONG_PROOF_BURST: u32 = 32;
 /// ... after that there is one for each of these, and nobody new is listened to in between. Someone
 /// who guesses at six digits is right within an hour once in 2,500 times.
 pub const WRONG_PROOF_INTERVAL: Duration = Duration::from_secs(10);
+
+/// The UDP port on which questions are heard where multicast does not arrive. Below the ports that systems hand out, and
+/// not assigned to anything else.
+pub const PROBE_PORT: u16 = 19792;
+/// Bytes of a question, at least: the usual answer fits.
+pub const MIN_QUESTION_BYTES: usize = 512;
+/// Bytes of a question or an answer, at most: with its headers it fits the smallest link of IPv6 (RFC 8200, section 5).
+pub const MAX_PROBE_BYTES: usize = 1200;
+/// Addresses of one network that are asked one by one. A larger network is left alone.
+pub const MAX_SWEPT_ADDRESSES: u64 = 1024;
+/// Of those, how many in a second.
+pub const SWEPT_PER_SECOND: u32 = 200;
+/// Time for multicast to find somebody, before everyone on the network is asked by broadcast, ...
+pub const FIRST_BROADCAST: Duration = Duration::from_millis(500);
+/// ... the longest pause between two broadcasts, ...
+pub const MAX_BROADCAST_PAUSE: Duration = Duration::from_mins(1);
+/// ... and time for either, before each address is asked.
+pub const FIRST_SWEEP: Duration = Duration::from_millis(1500);
+/// The longest pause between two times that each address is asked: who comes later asks by itself.
+pub const MAX_SWEEP_PAUSE: Duration = Duration::from_mins(5);
+/// Questions that are answered in a second, from whomever.
+pub const ANSWERS_PER_SECOND: u32 = 200;
+/// Peers found by questions, at most.
+pub const MAX_PROBED: usize = 1024;
+/// Time after which a peer that was found by a question is asked again; with many peers it is longer.
+pub const PROBE_REFRESH: Duration = Duration::from_secs(15);
+/// Time for one answer, ...
+pub const PROBE_TIMEOUT: Duration = Duration::from_millis(700);
+/// ... and how many questions in a row may stay without one.
+pub const PROBE_TRIES: u32 = 3;
+/// Hosts that are asked although they are on no own network, at most.
+pub const MAX_PROBED_HOSTS: usize = 64;

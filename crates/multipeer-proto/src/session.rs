@@ -6,13 +6,23 @@ mod attention_tests;
 mod certifying;
 mod dialling;
 mod errors;
+mod given;
+#[cfg(test)]
+mod given_tests;
+mod hubs;
+#[cfg(test)]
+mod hubs_tests;
+mod info;
 mod invitations;
 mod io;
 mod links;
 mod members;
 mod nearby;
+mod one_link;
 #[cfg(test)]
 mod pairing_tests;
+#[cfg(test)]
+mod party;
 #[cfg(test)]
 mod party_tests;
 mod proving;
@@ -22,6 +32,9 @@ mod removal;
 mod roaming;
 #[cfg(test)]
 mod tests;
+mod topology;
+#[cfg(test)]
+mod topology_tests;
 mod viability;
 #[cfg(test)]
 mod viability_tests;
@@ -33,13 +46,16 @@ use std::net::SocketAddr;
 pub use self::{
     attention::{Activity, NudgeError},
     errors::{DisconnectReason, InviteError, RemoveError},
+    hubs::Relay,
+    info::PeerInfo,
     io::{
-        Announce, Command, Config, Direction, Event, Input, Inviting, Joining, Output, PeerInfo,
-        Statistics,
+        Announce, Command, Config, Direction, Event, Input, Inviting, Joining, Output, Statistics,
     },
+    topology::{Role, Topology},
 };
 use self::{
     dialling::Dial,
+    hubs::Repeater,
     invitations::{Incoming, Outgoing},
     links::Link,
     members::{Former, Member},
@@ -53,6 +69,7 @@ use crate::{
     id::{InvitationId, LinkId, LinkRef, PeerId},
     limits::{DIGEST_INTERVAL, LEAVE_TIMEOUT},
     name::DiscoveryInfo,
+    network::Network,
     time::Timestamp,
     trust::{Keys, Pairing, Verified},
 };
@@ -83,9 +100,18 @@ pub struct Session {
     /// the top, so that they never meet the application's.
     automatic_invitations: u64,
     nearby: BTreeMap<PeerId, Nearby>,
+    /// Those whose addresses were given by hand.
+    given: BTreeMap<PeerId, Vec<SocketAddr>>,
     looking: bool,
     own_addresses: Vec<SocketAddr>,
+    /// The networks that this peer is part of, if that was said.
+    own_networks: Option<Vec<Network>>,
     activity: Activity,
+    /// Whether the application has more events than it takes.
+    behind: bool,
+    repeater: Repeater,
+    /// The relay at which this peer waits for links.
+    home: Option<Relay>,
     /// Those of whom the others are to be told.
     newcomers: BTreeSet<PeerId>,
     introduce_at: Option<Timestamp>,
@@ -115,7 +141,7 @@ enum Phase {
 impl Session {
     /// A session that neither looks nor has anyone in it yet.
     pub fn new(config: Config) -> Self {
-        let host = (config.inviting == Inviting::HostAlone).then_some(config.id);
+        let host = config.is_host().then_some(config.id);
         let pairing = config.pairing();
         Self {
             config,
@@ -131,9 +157,14 @@ impl Session {
             incoming: BTreeMap::new(),
             automatic_invitations: u64::MAX,
             nearby: BTreeMap::new(),
+            given: BTreeMap::new(),
             looking: false,
             own_addresses: Vec::new(),
+            own_networks: None,
             activity: Activity::default(),
+            behind: false,
+            repeater: Repeater::default(),
+            home: None,
             newcomers: BTreeSet::new(),
             introduce_at: None,
             introduced_at: None,
@@ -169,12 +200,15 @@ impl Session {
             Input::Misbehaved { link, error } => self.misbehaved(now, link, &error),
             Input::Arrived { peer, received } => self.handle_arrived(peer, received),
             Input::Drained { peer } => self.handle_drained(now, peer),
-            Input::Discovered { announcement, addresses } => {
-                self.handle_discovered(now, announcement, &addresses);
+            Input::Discovered { announcement, addresses, way } => {
+                self.handle_discovered(now, announcement, &addresses, way);
             }
-            Input::Lost { peer } => self.handle_lost(now, peer),
+            Input::Lost { peer, way } => self.handle_lost(now, peer, way),
             Input::Heard { links } => self.handle_heard(now, &links),
+            Input::Moved { link, remote } => self.handle_moved(link, remote),
             Input::OwnAddresses(addresses) => self.handle_own_addresses(now, addresses),
+            Input::OwnNetworks(networks) => self.handle_own_networks(now, networks),
+            Input::Behind(behind) => self.handle_behind(behind),
             Input::Tick => {}
         }
         self.advance(now);
@@ -201,6 +235,7 @@ impl Session {
             self.members_timeout(),
             self.nearby_timeout(),
             self.removals_timeout(),
+            self.hubs_timeout(),
         ]
         .into_iter()
         .flatten()
@@ -220,6 +255,16 @@ impl Session {
             .map(|(&id, member)| member.info(id))
     }
 
+    /// A peer, if it is in the session.
+    pub fn peer(&self, peer: PeerId) -> Option<PeerInfo> {
+        self.connected_member(peer).map(|member| member.info(peer))
+    }
+
+    /// A peer, if it is near.
+    pub fn near(&self, peer: PeerId) -> Option<&PeerInfo> {
+        self.nearby.get(&peer).map(Nearby::info)
+    }
+
     /// The peers that are near.
     pub fn nearby(&self) -> impl Iterator<Item = PeerInfo> {
         self.nearby.values().map(|nearby| nearby.info().clone())
@@ -227,9 +272,7 @@ impl Session {
 
     /// What is known of a peer: as a member, or as one that is near.
     pub fn known(&self, peer: PeerId) -> Option<PeerInfo> {
-        let member = self.connected_member(peer);
-        let nearby = || Some(self.nearby.get(&peer)?.info().clone());
-        member.map(|member| member.info(peer)).or_else(nearby)
+        self.peer(peer).or_else(|| self.near(peer).cloned())
     }
 
     /// Why an invitation that was just commanded cannot even begin. Ask before the outputs are
@@ -287,7 +330,7 @@ impl Session {
     }
 
     /// How many links, members, dials, invitations and nearby peers are kept: all of it bounded.
-    pub fn table_sizes(&self) -> [usize; 9] {
+    pub fn table_sizes(&self) -> [usize; 10] {
         [
             self.links.len(),
             self.gone.len(),
@@ -298,6 +341,7 @@ impl Session {
             self.nearby.len(),
             self.wrong_proofs.len(),
             self.removed.len(),
+            self.repeater.len(),
         ]
     }
 
@@ -310,6 +354,7 @@ impl Session {
             Command::AnswerInvitation { peer, invitation, decline } => {
                 self.answer_invitation(now, peer, invitation, decline);
             }
+            Command::Add { peer, addresses } => self.add(now, peer, addresses),
             Command::StartLooking => self.start_looking(now),
             Command::StopLooking => self.stop_looking(),
             Command::SetInfo(info) => self.set_info(info),
@@ -344,6 +389,9 @@ impl Session {
         self.introduce_newcomers(now);
         self.expire_nearby(now);
         self.expire_removals(now);
+        self.repeat_near(now);
+        self.stop_serving_the_gone(now);
+        self.choose_relay();
         self.start_dials(now);
         self.compare_memberships(now);
     }
@@ -410,15 +458,15 @@ impl Session {
     }
 
     fn announcement(&self) -> Announcement {
-        let peer = self.config.id;
+        let (peer, role) = (self.config.id, self.config.topology.role());
         match self.config.announce {
             Announce::Public => {
                 let (name, info) = (self.config.name.clone(), self.config.info.clone());
-                Announcement { peer, name: Some(name), info, tags: None }
+                Announcement { peer, name: Some(name), info, tags: None, role }
             }
             private => {
                 let tags = (private == Announce::Paired).then(|| self.pairing.announced(peer));
-                Announcement { peer, name: None, info: DiscoveryInfo::default(), tags }
+                Announcement { peer, name: None, info: DiscoveryInfo::default(), tags, role }
             }
         }
     }
@@ -452,9 +500,12 @@ impl Session {
         self.members.get(&peer)?.attached
     }
 
-    /// Whether this peer leaves the first word to the other one.
+    /// Whether this peer leaves the first word to the other one: of each pair one does, and everyone to half of
+    /// the others.
     fn yields_to(&self, peer: PeerId) -> bool {
-        peer < self.config.id
+        let last = |id: PeerId| id.as_bytes()[31];
+        let smaller_yields = (last(peer) ^ last(self.config.id)) & 1 == 1;
+        (peer < self.config.id) != smaller_yields
     }
 
     /// A number that spreads what many peers would otherwise do at the same moment. It needs no
@@ -470,8 +521,12 @@ impl Session {
 
     /// Membership changed: compare with a neighbour soon.
     fn membership_changed(&mut self, now: Timestamp) {
-        let due = now + crate::limits::DIGEST_DELAY;
-        self.digest_at = Some(self.digest_at.map_or(due, |at| at.min(due)));
+        // Where there is one list, nobody has to compare theirs.
+        if self.config.topology == Topology::Mesh {
+            let due = now + crate::limits::DIGEST_DELAY;
+            self.digest_at = Some(self.digest_at.map_or(due, |at| at.min(due)));
+        }
+        self.near_changed(now);
     }
 
     fn compare_memberships(&mut self, now: Timestamp) {

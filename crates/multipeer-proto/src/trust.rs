@@ -19,7 +19,7 @@ pub(crate) use self::{
 pub use self::{
     admission::{Admission, AdmissionError, Scheme, Verified},
     certificate::{CertificateError, Certifier, Checked, ShownCertificate},
-    exchange::{Exchange, InvalidMessage, LinkKeys, Proofs, Role},
+    exchange::{Exchange, InvalidMessage, LinkKeys, LinkRole, Proofs},
     keys::Keys,
     lasting::LastingId,
     pairing::AnnouncedTags,

@@ -6,6 +6,7 @@ use std::{
 };
 
 use crate::{
+    id::PeerId,
     limits::{
         ATTEMPT_BURST, ATTEMPT_INTERVAL, MAX_HANDSHAKES, MAX_NETWORKS, MAX_PENDING_PER_ADDRESS,
         MAX_UNVALIDATED_HANDSHAKES,
@@ -21,7 +22,7 @@ use crate::{
 /// [`finished`](Self::finished) for each that was let in, when its handshake is over.
 #[derive(Debug, Default)]
 pub struct Turnstile {
-    addresses: BTreeMap<Network, Visits>,
+    visitors: BTreeMap<Visitor, Visits>,
     handshakes: usize,
 }
 
@@ -36,9 +37,40 @@ pub enum Knock {
     Refuse,
 }
 
+/// From where somebody knocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// From this address.
+    Address(SocketAddr),
+    /// From behind a hub, which says that it is this peer.
+    Hub(PeerId),
+}
+
+impl From<SocketAddr> for Origin {
+    fn from(address: SocketAddr) -> Self {
+        Self::Address(address)
+    }
+}
+
+/// Those who are counted together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Visitor {
+    AddressBlock(AddressBlock),
+    Peer(PeerId),
+}
+
+impl Visitor {
+    fn of(origin: Origin) -> Option<Self> {
+        match origin {
+            Origin::Address(address) => AddressBlock::of(address).map(Self::AddressBlock),
+            Origin::Hub(peer) => Some(Self::Peer(peer)),
+        }
+    }
+}
+
 /// What counts as one address: an IPv6 host has all of its network's addresses to choose from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Network(IpAddr);
+pub(crate) struct AddressBlock(IpAddr);
 
 #[derive(Debug)]
 struct Visits {
@@ -46,7 +78,7 @@ struct Visits {
     attempts: RecentCount,
 }
 
-impl Network {
+impl AddressBlock {
     /// Nothing for addresses of this machine: whoever is on it has better means to harm it, and
     /// all its peers share one.
     pub(crate) fn of(remote: SocketAddr) -> Option<Self> {
@@ -65,8 +97,8 @@ impl Network {
 }
 
 impl Turnstile {
-    /// Somebody at `remote` wants a link. `validated` says whether it has shown that it is there.
-    pub fn knock(&mut self, now: Timestamp, remote: SocketAddr, validated: bool) -> Knock {
+    /// Somebody at `origin` wants a link. `validated` says whether it has shown that it is there.
+    pub fn knock(&mut self, now: Timestamp, origin: impl Into<Origin>, validated: bool) -> Knock {
         if self.handshakes >= MAX_HANDSHAKES {
             return Knock::Refuse;
         }
@@ -74,9 +106,9 @@ impl Turnstile {
         if !validated && self.handshakes >= MAX_UNVALIDATED_HANDSHAKES {
             return Knock::Validate;
         }
-        if let Some(network) = Network::of(remote) {
-            self.make_room(now, network);
-            let visits = self.addresses.entry(network).or_insert_with(|| Visits {
+        if let Some(visitor) = Visitor::of(origin.into()) {
+            self.make_room(now, visitor);
+            let visits = self.visitors.entry(visitor).or_insert_with(|| Visits {
                 handshakes: 0,
                 attempts: RecentCount::new(ATTEMPT_INTERVAL),
             });
@@ -93,28 +125,28 @@ impl Turnstile {
     }
 
     /// A handshake that was let begin is over, whether it came to something or not.
-    pub fn finished(&mut self, remote: SocketAddr) {
+    pub fn finished(&mut self, origin: impl Into<Origin>) {
         self.handshakes = self.handshakes.saturating_sub(1);
         if let Some(visits) =
-            Network::of(remote).and_then(|network| self.addresses.get_mut(&network))
+            Visitor::of(origin.into()).and_then(|visitor| self.visitors.get_mut(&visitor))
         {
             visits.handshakes = visits.handshakes.saturating_sub(1);
         }
     }
 
     /// Forgets addresses when there are too many: those of long ago, else the least busy one.
-    fn make_room(&mut self, now: Timestamp, network: Network) {
-        if self.addresses.len() < MAX_NETWORKS || self.addresses.contains_key(&network) {
+    fn make_room(&mut self, now: Timestamp, visitor: Visitor) {
+        if self.visitors.len() < MAX_NETWORKS || self.visitors.contains_key(&visitor) {
             return;
         }
-        self.addresses.retain(|_, visits| visits.handshakes > 0 || visits.attempts.get(now) > 0);
-        if self.addresses.len() < MAX_NETWORKS {
+        self.visitors.retain(|_, visits| visits.handshakes > 0 || visits.attempts.get(now) > 0);
+        if self.visitors.len() < MAX_NETWORKS {
             return;
         }
-        let idle = self.addresses.iter().filter(|(_, visits)| visits.handshakes == 0);
+        let idle = self.visitors.iter().filter(|(_, visits)| visits.handshakes == 0);
         let least = idle.min_by_key(|(_, visits)| visits.attempts.get(now));
-        if let Some(least) = least.map(|(&network, _)| network) {
-            self.addresses.remove(&least);
+        if let Some(least) = least.map(|(&visitor, _)| visitor) {
+            self.visitors.remove(&least);
         }
     }
 }
@@ -177,12 +209,23 @@ mod tests {
 
     #[test]
     fn addresses_of_one_ipv6_network_are_one_and_those_of_this_machine_are_not_counted() {
-        let network = |text| Network::of(address(text));
+        let network = |text| AddressBlock::of(address(text));
         assert_eq!(network("[2001:db8::1]"), network("[2001:db8::ffff:2]"));
         assert_ne!(network("[2001:db8::1]"), network("[2001:db8:0:1::1]"));
         assert_eq!(network("192.0.2.1"), network("[::ffff:192.0.2.1]"));
         assert_eq!(network("127.0.0.1"), None);
         assert_eq!(network("[::1]"), None);
+    }
+
+    #[test]
+    fn peers_behind_a_hub_are_counted_each_by_itself() {
+        let mut turnstile = Turnstile::default();
+        let [flooder, other] = [1, 2].map(|byte| Origin::Hub(PeerId::from_bytes([byte; 32])));
+        let entered = (0..1000).filter(|_| turnstile.knock(at(0), flooder, true) == Knock::Enter);
+        assert_eq!(entered.count(), MAX_PENDING_PER_ADDRESS);
+        assert_eq!(turnstile.knock(at(0), other, true), Knock::Enter);
+        turnstile.finished(flooder);
+        assert_eq!(turnstile.knock(at(0), flooder, true), Knock::Enter);
     }
 
     #[test]
@@ -194,7 +237,7 @@ mod tests {
             if turnstile.knock(at(0), remote, true) == Knock::Enter {
                 turnstile.finished(remote);
             }
-            assert!(turnstile.addresses.len() <= MAX_NETWORKS);
+            assert!(turnstile.visitors.len() <= MAX_NETWORKS);
         }
     }
 }

@@ -44,12 +44,13 @@ fn all_invariants_hold_for_every_seed() {
     // A simulation in which nothing happens proves nothing.
     let total = |count: fn(&sim::Report) -> u64| reports.iter().map(count).sum::<u64>();
     println!(
-        "{} seeds, {} steps, {} faults, {} connections, {} resumptions, {} reliable and {} \
+        "{} seeds, {} steps, {} faults, {} connections, {} links through hubs, {} resumptions, {} reliable and {} \
          best-effort messages delivered, {} returned; healed after at most {:?}",
         reports.len(),
         total(|r| r.steps),
         total(|r| r.faults),
         total(|r| r.connections),
+        total(|r| r.relayed),
         total(|r| r.resumptions),
         total(|r| r.delivered),
         total(|r| r.delivered_unreliable),
@@ -57,6 +58,7 @@ fn all_invariants_hold_for_every_seed() {
         reports.iter().map(|r| r.healed_after).max().unwrap_or_default(),
     );
     assert!(total(|r| r.connections) > 10 * seeds);
+    assert!(total(|r| r.relayed) > seeds);
     assert!(total(|r| r.resumptions) > seeds);
     assert!(total(|r| r.delivered) > 10 * seeds);
     assert!(total(|r| r.delivered_unreliable) > seeds);

@@ -13,12 +13,12 @@ use std::{fmt::Write, net::SocketAddr, path::PathBuf};
 use bytes::{Bytes, BytesMut};
 use multipeer_proto::{
     Announce, Announcement, Command, Config, DeclineReason, Direction, DiscoveryInfo, DisplayName,
-    Frame, FrameDecoder, GoodbyeReason, Input, InvitationId, LinkId, LinkRef, Output, PeerId,
+    Frame, FrameDecoder, GoodbyeReason, Input, InvitationId, LinkId, LinkRef, Output, PeerId, Role,
     ServiceType, Session, Timestamp,
     frame::{
         Accept, Attention, Cancel, Certificate, Confirm, Decline, Digest, Echo, Enquire,
-        ExchangeOffer, Goodbye, Hello, Introduce, Invite, Join, MemberRecord, Members, Nudge,
-        Profile, Proof, Remove,
+        ExchangeOffer, Goodbye, Hello, Introduce, Invite, Join, Listen, MemberRecord, Members,
+        Near, NearRecord, Nudge, Profile, Proof, Remove,
     },
     limits,
     message::{self, Datagram, MessageDecoder},
@@ -28,7 +28,9 @@ use multipeer_proto::{
         ResourceKind, TransferId, TreeHash, hash_block,
     },
     stream::StreamName,
-    trust::{Exchange, Keys, LastingId, LinkKeys, Removal, Role, Scheme, Secret, Subject, Voucher},
+    trust::{
+        Exchange, Keys, LastingId, LinkKeys, LinkRole, Removal, Scheme, Secret, Subject, Voucher,
+    },
 };
 use serde_json::{Value, json};
 
@@ -82,6 +84,7 @@ fn hello() -> Hello {
         remembers: None,
         introduced_by: None,
         tags: None,
+        role: None,
     }
 }
 
@@ -138,12 +141,27 @@ fn trust_frames() -> Vec<(&'static str, Frame)> {
 fn frames() -> Vec<(&'static str, Frame)> {
     let invitation = InvitationId(7);
     let member = member();
-    let join = Join { pairing: None, received: 0, addresses: addresses(), host: false };
+    let join =
+        Join { pairing: None, received: 0, addresses: addresses(), host: false, relay_port: None };
     let context = Bytes::from_static(b"join us");
+    let announcement = Announcement {
+        peer: peer(0xcd),
+        name: Some(DisplayName::new("Zoë").unwrap()),
+        info: DiscoveryInfo::new([("mood", "happy")]).unwrap(),
+        tags: None,
+        role: None,
+    };
+    let near = Near {
+        round: 3,
+        peers: vec![NearRecord::new(announcement, addresses())],
+        gone: vec![peer(0xab), peer(0xef)],
+        complete: true,
+    };
     let echo = Echo { token: u64::MAX, padding: Bytes::from_static(&[0, 1, 2]) };
     let pairing = Some(LinkRef { dialler: peer(0xab), attempt: 2 });
     vec![
         ("hello", Frame::Hello(hello())),
+        ("hello of a client", Frame::Hello(Hello { role: Some(Role::Client), ..hello() })),
         ("hello of who was dialled", Frame::Hello(Hello { attempt: 0, gone: None, ..hello() })),
         ("invite", Frame::Invite(Invite { invitation, context, timeout_millis: 30_000 })),
         ("accept", Frame::Accept(Accept { invitation })),
@@ -161,7 +179,10 @@ fn frames() -> Vec<(&'static str, Frame)> {
             "join that resumes",
             Frame::Join(Join { pairing, received: 300, addresses: vec![], ..join.clone() }),
         ),
-        ("join of the host", Frame::Join(Join { host: true, ..join })),
+        ("join of the host", Frame::Join(Join { host: true, ..join.clone() })),
+        ("join of a hub", Frame::Join(Join { relay_port: Some(3340), ..join })),
+        ("listen", Frame::Listen(Listen { wanted: true })),
+        ("near", Frame::Near(near)),
         ("members", Frame::Members(Members { members: vec![member.clone()] })),
         ("no members", Frame::Members(Members { members: vec![] })),
         ("introduce", Frame::Introduce(Introduce { member })),
@@ -210,8 +231,8 @@ fn vouchers_removals_and_lasting_ids_are_signed_as_in_the_vectors() {
     );
     let ends = [peer(0xab), peer(0xcd)];
     let link = LinkKeys::new([0x11; 32], [0x22; 32]);
-    let lasting = LastingId::prove(&keys, Role::Dialler, ends, &link);
-    assert!(lasting.check(&keys, Role::Dialler, ends, &link));
+    let lasting = LastingId::prove(&keys, LinkRole::Dialler, ends, &link);
+    assert!(lasting.check(&keys, LinkRole::Dialler, ends, &link));
     assert_eq!(voucher.check(&keys, &service, subject, unix), Ok(()));
     assert!(removal.check(&keys, &service, unix));
     let vectors = json!([
@@ -480,8 +501,8 @@ fn proofs_are_the_bytes_of_the_vectors() {
             let secret = Secret::new(secret);
             (Exchange::start(role, ids, (scheme, name, &secret), &keys, 0), keys)
         };
-        let (ours, our_keys) = begin(Role::Dialler, [dialler, acceptor], 1);
-        let (theirs, their_keys) = begin(Role::Acceptor, [acceptor, dialler], 2);
+        let (ours, our_keys) = begin(LinkRole::Dialler, [dialler, acceptor], 1);
+        let (theirs, their_keys) = begin(LinkRole::Acceptor, [acceptor, dialler], 2);
         let messages = [ours.message(), theirs.message()].map(<[u8]>::to_vec);
         let dialler_proofs = ours.finish(&messages[1], &our_keys).unwrap();
         let acceptor_proofs = theirs.finish(&messages[0], &their_keys).unwrap();
@@ -536,6 +557,7 @@ fn announcements_are_the_strings_of_the_vectors() {
             name: (!name.is_empty()).then(|| DisplayName::new(name).unwrap()),
             info: DiscoveryInfo::new(info).unwrap(),
             tags: None,
+            role: None,
         };
         let strings = announcement.to_txt();
         let read = strings.iter().map(|(key, value)| (&**key, value.as_bytes()));

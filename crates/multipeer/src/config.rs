@@ -1,21 +1,25 @@
 //! How a session is to be.
 
 use std::{
+    net::{IpAddr, SocketAddr},
     path::PathBuf,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use iroh::Endpoint;
 use multipeer_proto::{
     Announce, Command, Config, DiscoveryInfo, DisplayName, Inviting, Joining, PeerId, ServiceType,
-    limits, resource::ReceiveLimits, trust::Admission,
+    Topology, Way, limits, probe::ProbedHost, resource::ReceiveLimits, trust::Admission,
 };
 use tokio::sync::mpsc;
 
 use crate::{
-    discovery::{self, Mdns, Provider, Site},
+    discovery::{self, LocalNetwork, Provider, Site},
     error::StartError,
+    hub::{HubLimits, RelayServer},
     identity::Identity,
+    interfaces::Interfaces,
     net::{
         Gate, Renewal, Request, Shared,
         driver::{Driver, Parts},
@@ -38,6 +42,7 @@ pub struct SessionBuilder {
     joining: Joining,
     admission: Option<Admission>,
     inviting: Inviting,
+    topology: Topology,
     announce: Announce,
     renewal_interval: Duration,
     generated_passcode: Option<PasscodeForm>,
@@ -45,11 +50,14 @@ pub struct SessionBuilder {
     max_message_size: usize,
     reconnect_window: Duration,
     unviable_after: Duration,
-    interfaces: Vec<String>,
+    interfaces: Interfaces,
     port: Option<u16>,
     identity: Option<Identity>,
     paired: Vec<(PeerId, DisplayName)>,
+    given: Vec<(PeerId, Vec<SocketAddr>)>,
+    hosts: Vec<ProbedHost>,
     looking: bool,
+    hub: Option<HubLimits>,
     discovery: Box<dyn Provider>,
     resources: Settings,
 }
@@ -63,6 +71,7 @@ impl SessionBuilder {
             joining: Joining::default(),
             admission: None,
             inviting: Inviting::default(),
+            topology: Topology::default(),
             announce: Announce::default(),
             renewal_interval: limits::RENEWAL_INTERVAL,
             generated_passcode: None,
@@ -70,12 +79,15 @@ impl SessionBuilder {
             max_message_size: limits::DEFAULT_MAX_MESSAGE_BYTES,
             reconnect_window: limits::DEFAULT_RECONNECT_WINDOW,
             unviable_after: limits::DEFAULT_UNVIABLE_AFTER,
-            interfaces: Vec::new(),
+            interfaces: Interfaces::default(),
             port: None,
             identity: None,
             paired: Vec::new(),
+            given: Vec::new(),
+            hosts: Vec::new(),
             looking: true,
-            discovery: Box::new(Mdns),
+            hub: None,
+            discovery: Box::new(LocalNetwork::default()),
             resources: Settings::default(),
         }
     }
@@ -135,10 +147,47 @@ impl SessionBuilder {
         self
     }
 
+    /// Tries to reach this peer at these addresses, whether it is heard or not, as
+    /// [`Session::add_peer`] does.
+    pub fn peer(mut self, id: PeerId, addresses: impl IntoIterator<Item = SocketAddr>) -> Self {
+        self.given.push((id, addresses.into_iter().take(limits::MAX_ADDRESSES).collect()));
+        self
+    }
+
+    /// Asks this host who is there, on whatever network it is, by a question to UDP port 19792. The port is that of the
+    /// session there, if others are not meant. At most 64 hosts; more are left out. Who answers is near, and its id is
+    /// what it says; [`peer`](Self::peer) is for where the id is known.
+    pub fn host(mut self, address: IpAddr, port: Option<u16>) -> Self {
+        self.hosts.push(ProbedHost { address, port, way: Way::Given });
+        self
+    }
+
     /// Who brings others into the session, and removes them: everyone unless said otherwise, or this
     /// peer alone.
     pub fn inviting(mut self, inviting: Inviting) -> Self {
         self.inviting = inviting;
+        self
+    }
+
+    /// Who is linked with whom: everyone with everyone unless said otherwise, or clients with a host and with nobody
+    /// else. All say the same, and each what it is; those that do not go together are not linked. The host alone invites and
+    /// removes. A host that is a [`hub`](Self::hub), too, tells its clients of each other. What a client says to others the
+    /// host passes on if it wants to, by sending it (`examples/host.rs`).
+    ///
+    /// ```no_run
+    /// use multipeer::{Role, Session, Topology};
+    ///
+    /// # async fn example() -> Result<(), multipeer::StartError> {
+    /// let host = Session::builder("quiz", "Quizmaster")
+    ///     .topology(Topology::ClientServer { role: Role::Host })
+    ///     .max_peers(512)
+    ///     .start()
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn topology(mut self, topology: Topology) -> Self {
+        self.topology = topology;
         self
     }
 
@@ -183,10 +232,38 @@ impl SessionBuilder {
         self
     }
 
-    /// Uses these interfaces only, by name, such as `en0` or `lo`. The names are looked up at the
-    /// start.
+    /// Uses these interfaces only, by name, such as `en0` or `lo`, of whatever kind they are. The names are looked up
+    /// at the start. Without any, every network is used, also one that comes later, and neither tunnels nor the networks
+    /// of containers ([`InterfaceKind`](crate::InterfaceKind)).
     pub fn interfaces<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
-        self.interfaces = names.into_iter().map(Into::into).collect();
+        self.interfaces.names = names.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Uses these interfaces, instead of those that were said before.
+    pub fn with_interfaces(mut self, interfaces: Interfaces) -> Self {
+        self.interfaces = interfaces;
+        self
+    }
+
+    /// Never uses these interfaces, by name.
+    pub fn without_interfaces<S: Into<String>>(
+        mut self,
+        names: impl IntoIterator<Item = S>,
+    ) -> Self {
+        self.interfaces.excluded = names.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Uses tunnels, too, such as those of a VPN: not unless said so.
+    pub fn tunnels(mut self, used: bool) -> Self {
+        self.interfaces.tunnels = used;
+        self
+    }
+
+    /// Uses the networks of containers and virtual machines on this machine, too: not unless said so.
+    pub fn containers(mut self, used: bool) -> Self {
+        self.interfaces.containers = used;
         self
     }
 
@@ -204,10 +281,13 @@ impl SessionBuilder {
 
     /// The devices with which this one is paired: those of them that announce themselves to paired ones
     /// are found under their names and with their lasting ids, and the 32 that were paired last know
-    /// this one if it announces itself so. Whom of them to take is for [`admission`](Self::admission)
+    /// this one if it announces itself so. They are asked for where they were last. Whom of them to take is for [`admission`](Self::admission)
     /// to say.
     pub fn paired(mut self, devices: &PairedDevices) -> Self {
         self.paired = devices.latest().map(|device| (device.id, device.name.clone())).collect();
+        let places = devices.latest().flat_map(|device| &device.addresses);
+        let host = |&address| ProbedHost { address, port: None, way: Way::Remembered };
+        self.hosts.extend(places.map(host));
         self
     }
 
@@ -218,7 +298,23 @@ impl SessionBuilder {
         self
     }
 
-    /// Finds peers in another way than mDNS.
+    /// Makes this peer a hub, or not: it tells the others in the session who is near it, and relays between
+    /// those who cannot reach each other, over a TCP port of its own. What it relays it cannot read.
+    ///
+    /// A hub is of use where it reaches others who do not reach each other: on two networks at once, or where
+    /// an access point keeps its clients apart. A library built without its feature `hub` starts none.
+    pub fn hub(mut self, hub: bool) -> Self {
+        self.hub = hub.then(|| self.hub.unwrap_or_default());
+        self
+    }
+
+    /// Makes this peer a [`hub`](Self::hub), and says how much it relays at most.
+    pub fn hub_limits(mut self, limits: HubLimits) -> Self {
+        self.hub = Some(limits);
+        self
+    }
+
+    /// Finds peers in another way than [`LocalNetwork`] does.
     pub fn discovery(mut self, provider: impl Provider + 'static) -> Self {
         self.discovery = Box::new(provider);
         self
@@ -258,42 +354,43 @@ impl SessionBuilder {
     /// # Cancellation
     ///
     /// Dropping the future starts nothing and leaves nothing behind.
-    pub async fn start(self) -> Result<Session, StartError> {
+    pub async fn start(mut self) -> Result<Session, StartError> {
         self.check_ranges()?;
         let service = ServiceType::new(&self.service)?;
         let name = DisplayName::new(&self.name)?;
-        let info = DiscoveryInfo::new(self.info)?;
+        let info = DiscoveryInfo::new(std::mem::take(&mut self.info))?;
         let passcode = self.generated_passcode.map(Passcode::generate);
-        let gate = Gate { given: self.admission, passcode };
+        let gate = Gate { given: self.admission.take(), passcode };
         let admission = gate.admission();
         admission.check()?;
-        let (identity, lasting) = match (self.announce, self.identity) {
+        let (identity, lasting) = match (self.announce, self.identity.take()) {
             (Announce::Paired, None) => return Err(StartError::NoIdentity),
             (Announce::Private | Announce::Paired, lasting) => (Identity::generate(), lasting),
             (_, identity) => (identity.unwrap_or_else(Identity::generate), None),
         };
-        let endpoint = endpoint::bind(&identity, &self.interfaces, self.port).await?;
-        let (port, addresses) = endpoint::whereabouts(&endpoint);
-        let on_named_interfaces = !self.interfaces.is_empty();
+        let endpoint = endpoint::bind(&identity, self.interfaces.names(), self.port).await?;
+        let (port, addresses) = endpoint::whereabouts(&endpoint, &self.interfaces);
+        let relay = self.hub.map(|limits| open_relay(&endpoint, limits)).transpose()?;
         let renews = self.announce != Announce::Public && self.port.is_none();
-        let renewal = renews.then(|| Renewal::new(self.renewal_interval, self.interfaces.clone()));
-        let site = Site { service: service.clone(), port, interfaces: self.interfaces, addresses };
+        let renewal = renews.then(|| Renewal::new(self.renewal_interval));
+        let interfaces = self.interfaces.clone();
+        let site = Site {
+            service: service.clone(),
+            port,
+            interfaces,
+            addresses: addresses.clone(),
+            hosts: std::mem::take(&mut self.hosts),
+        };
         let discovery =
             self.discovery.start(site).map_err(|error| StartError::Discovery { error })?;
 
         let mut config = Config::new(identity.keys(), service, name.clone(), incarnation());
-        config.unix_start = since_1970();
-        config.inviting = self.inviting;
-        config.announce = self.announce;
+        self.configure(&mut config);
+        config.info = info;
+        config.admission = admission;
         config.lasting = lasting.as_ref().map(Identity::keys);
         config.paired = self.paired;
-        config.info = info;
-        config.joining = self.joining;
-        config.admission = admission;
-        config.max_peers = self.max_peers;
-        config.max_message_bytes = self.max_message_size;
-        config.reconnect_window = self.reconnect_window;
-        config.unviable_after = self.unviable_after;
+        config.relay_port = relay.as_ref().map(RelayServer::port);
 
         let shared = Arc::new(Shared::new(self.resources));
         let (sender, requests) = mpsc::unbounded_channel();
@@ -306,10 +403,15 @@ impl SessionBuilder {
             requests,
             requests_sender: sender.downgrade(),
             port,
+            addresses,
             renewal,
+            relay,
             max_message_bytes: self.max_message_size,
-            on_named_interfaces,
+            interfaces: self.interfaces,
         });
+        for (peer, addresses) in self.given {
+            _ = sender.send(Request::Command(Command::Add { peer, addresses }));
+        }
         if self.looking {
             _ = sender.send(Request::Command(Command::StartLooking));
         }
@@ -321,6 +423,19 @@ impl SessionBuilder {
             _ = over.send(true);
         });
         Ok(Session::new(id, name, port, shared, sender, ended))
+    }
+
+    /// What the protocol takes as it is.
+    fn configure(&self, config: &mut Config) {
+        config.unix_start = since_1970();
+        config.inviting = self.inviting;
+        config.topology = self.topology;
+        config.announce = self.announce;
+        config.joining = self.joining;
+        config.max_peers = self.max_peers;
+        config.max_message_bytes = self.max_message_size;
+        config.reconnect_window = self.reconnect_window;
+        config.unviable_after = self.unviable_after;
     }
 
     fn check_ranges(&self) -> Result<(), StartError> {
@@ -347,6 +462,14 @@ impl SessionBuilder {
         }
         Ok(())
     }
+}
+
+/// The relay of a hub, at the addresses where its links are.
+fn open_relay(endpoint: &Endpoint, limits: HubLimits) -> Result<RelayServer, StartError> {
+    let sockets = endpoint.bound_sockets();
+    let port = sockets.first().map_or(0, SocketAddr::port);
+    let addresses = sockets.iter().map(SocketAddr::ip).collect();
+    RelayServer::start(&addresses, port, limits)
 }
 
 /// A number that no earlier start of the same identity had: the time, in microseconds.

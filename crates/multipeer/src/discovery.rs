@@ -1,12 +1,15 @@
 //! Finding who is near.
 //!
 //! Discovery is a hint: it tells where somebody may be. Who it is, only the link's handshake
-//! tells. Sessions use [`Mdns`] unless the builder is given something else; another responder
-//! (Bonjour, Avahi, a fixed list) is one implementation of [`Discovery`] away.
+//! tells. Sessions use [`LocalNetwork`] unless the builder is given something else; another way
+//! to find peers is one implementation of [`Discovery`] away.
 
+mod local;
 mod mdns;
 mod neighbourhood;
 mod network_check;
+mod questions;
+mod system;
 
 use std::{
     collections::VecDeque,
@@ -15,10 +18,17 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
-pub use multipeer_proto::Announcement;
+pub use multipeer_proto::{Announcement, Way, Ways, probe::ProbedHost};
 use multipeer_proto::{PeerId, ServiceType};
 
-pub use self::{mdns::Mdns, neighbourhood::Neighbourhood};
+use crate::interfaces::Interfaces;
+
+pub(crate) use self::local::share_port;
+pub use self::{
+    local::{LocalNetwork, Responder},
+    mdns::Mdns,
+    neighbourhood::Neighbourhood,
+};
 
 /// Where and for what discovery works.
 #[derive(Debug, Clone)]
@@ -28,10 +38,12 @@ pub struct Site {
     pub service: ServiceType,
     /// The UDP port on which this peer can be reached.
     pub port: u16,
-    /// The interfaces to use, by name; all usable ones when it is empty.
-    pub interfaces: Vec<String>,
+    /// The interfaces to use.
+    pub interfaces: Interfaces,
     /// The addresses on which this peer can be reached.
     pub addresses: Vec<SocketAddr>,
+    /// Hosts that may be asked, whatever network they are on.
+    pub hosts: Vec<ProbedHost>,
 }
 
 /// What discovery has to tell.
@@ -44,11 +56,15 @@ pub enum DiscoveryEvent {
         announcement: Announcement,
         /// Where it may be reached.
         addresses: Vec<SocketAddr>,
+        /// How it was heard.
+        way: Way,
     },
     /// A hint that a peer is gone.
     Gone {
         /// Who.
         peer: PeerId,
+        /// How it was heard until now.
+        way: Way,
     },
     /// Something keeps peers from being found.
     Problem(DiscoveryProblem),
@@ -64,6 +80,15 @@ pub enum DiscoveryProblem {
          there is one"
     )]
     NoNetwork,
+    /// There are interfaces, and all of them are left out.
+    #[error(
+        "only interfaces that are left out have an address ({interfaces}): connect to a network, or ask for one of \
+         these by its name"
+    )]
+    AllLeftOut {
+        /// Their names and kinds.
+        interfaces: String,
+    },
     /// An interface cannot carry multicast.
     #[error(
         "interface {interface} has no route for multicast, or a firewall forbids it ({error}): \
@@ -75,6 +100,36 @@ pub enum DiscoveryProblem {
         /// What the system said.
         error: String,
     },
+    /// Another program keeps the port of multicast DNS for itself.
+    #[error(
+        "another program keeps UDP port 5353 for itself, so that multicast DNS cannot be used here: stop it, or have it \
+         share the port (Avahi: disallow-other-stacks=no); until then peers are asked for one by one"
+    )]
+    PortHeld,
+    /// Somebody answers questions, and is not heard by multicast.
+    #[error(
+        "multicast does not arrive on this network, as is usual with guest networks and some access points: peers are \
+         found by asking each address, which takes some seconds; switch off \"client isolation\" or \"multicast \
+         filtering\" at the access point, or allow UDP port 5353 in the firewall"
+    )]
+    MulticastBlocked,
+    /// Nobody is heard by multicast, and the network is too large to ask every address.
+    #[error(
+        "nobody is heard on the network {network}, and it has too many addresses ({hosts}) to ask each of them: if there \
+         are peers, allow multicast (UDP port 5353), or join one with a ticket or by its address"
+    )]
+    TooLarge {
+        /// The network.
+        network: String,
+        /// How many addresses it has.
+        hosts: u64,
+    },
+    /// Somebody announces so much that it cannot all be remembered.
+    #[error(
+        "somebody on this network announces more than can be remembered, as nobody does who means well: multicast DNS is \
+         not listened to for some seconds, and what was heard is forgotten; find out who it is"
+    )]
+    Flooded,
     /// The responder failed.
     #[error("the mDNS responder failed: {error}")]
     Responder {

@@ -37,6 +37,12 @@ pub enum StartError {
         /// What the system said.
         error: String,
     },
+    /// The relay of a hub could not be opened.
+    #[error("could not open a TCP port to relay at: {error}")]
+    Relay {
+        /// What the system said.
+        error: String,
+    },
     /// Discovery could not be started.
     #[error("could not start discovery: {error}")]
     Discovery {

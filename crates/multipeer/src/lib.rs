@@ -44,9 +44,13 @@
 mod certificate;
 mod config;
 pub mod discovery;
+pub mod doctor;
 mod error;
 mod event;
+mod given;
+mod hub;
 mod identity;
+mod interfaces;
 mod invitation;
 mod net;
 mod paired;
@@ -64,7 +68,9 @@ pub use error::{
     CertificateFileError, IdentityError, PingError, SendError, StartError, UnreliableError,
 };
 pub use event::{Event, Events};
+pub use hub::HubLimits;
 pub use identity::Identity;
+pub use interfaces::{InterfaceKind, Interfaces};
 pub use invitation::{Invitation, OutgoingInvitation};
 pub use multipeer_proto::resource::{
     FailureReason, RefusalReason, ResourceKind, TransferFailure, TransferId,
@@ -73,7 +79,8 @@ pub use multipeer_proto::trust::{Admission, AdmissionError, CertificateError, Se
 pub use multipeer_proto::{
     Activity, Announce, DeclineReason, DisconnectReason, DiscoveryInfo, DisplayName, GoodbyeReason,
     InviteError, Inviting, Joining, NameError, NudgeError, ParsePeerIdError, PeerId, PeerInfo,
-    RemoveError, ServiceType, Statistics, StreamName, StreamNameError, limits,
+    RemoveError, Role, ServiceType, Statistics, StreamName, StreamNameError, Ticket, TicketError,
+    TicketPeer, Topology, limits,
 };
 pub use paired::{PairedDevice, PairedDevices};
 pub use passcode::{Passcode, PasscodeForm};

@@ -5,6 +5,7 @@ mod doorbell;
 pub(crate) mod driver;
 pub(crate) mod endpoint;
 mod gate;
+mod home;
 mod lane;
 mod link;
 mod listening;
@@ -13,17 +14,19 @@ mod reader;
 mod renewal;
 mod shared;
 mod streams;
+mod view;
 mod writer;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use multipeer_proto::{
-    Command, InvitationId, InviteError, NudgeError, PeerId, RemoveError, trust::Admission,
+    Command, InvitationId, InviteError, NudgeError, PeerId, RemoveError, Ticket, trust::Admission,
 };
 use tokio::sync::oneshot;
 
 pub(crate) use self::{
-    doorbell::Doorbell, gate::Gate, lane::Lane, renewal::Renewal, shared::Shared,
+    doorbell::Doorbell, gate::Gate, home::relay_address, lane::Lane, renewal::Renewal,
+    shared::Shared,
 };
 use crate::{peer::Peer, session::PingMode};
 
@@ -52,6 +55,8 @@ pub(crate) enum Request {
         text: String,
         answer: oneshot::Sender<Result<(), NudgeError>>,
     },
+    /// How others can reach the session.
+    Ticket(oneshot::Sender<Ticket>),
     /// A transfer's task, which the session owns.
     Run(BoxFuture<'static, ()>),
     Ping {

@@ -1,16 +1,24 @@
 //! Devices that this one knows from before.
 
-use std::{cmp::Reverse, collections::BTreeMap, fmt::Write, path::PathBuf};
+use std::{cmp::Reverse, collections::BTreeMap, fmt::Write, net::IpAddr, path::PathBuf};
 
 use multipeer_proto::{
     DisplayName, PeerId,
     trust::{Admission, Secret, Verified},
 };
 
-use crate::{config::since_1970, error::IdentityError, peer::Peer, private_file};
+use crate::{
+    config::since_1970,
+    error::IdentityError,
+    path::{Path, Route},
+    peer::Peer,
+    private_file,
+};
 
 /// Devices that are kept, at most.
 const MAX_DEVICES: usize = 1024;
+/// Addresses of one device that are kept, at most.
+const MAX_PLACES: usize = 4;
 
 /// A device that this one is paired with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +31,8 @@ pub struct PairedDevice {
     pub since: u64,
     /// How it was verified: [`Verified::as_str`].
     pub how: String,
+    /// Addresses at which it was reached, the latest first; at most 4.
+    pub addresses: Vec<IpAddr>,
 }
 
 /// The devices that this one is paired with, in a file that its owner alone may read.
@@ -108,17 +118,44 @@ impl PairedDevices {
         if known.is_none() && matches!(verified, Verified::Open | Verified::Voucher { .. }) {
             return Ok(false);
         }
-        let (since, how) = match known {
-            Some(known) => (known.since, known.how.clone()),
-            None => (since_1970().as_secs(), verified.as_str().to_owned()),
+        let name = peer.name.clone();
+        let device = match known.cloned() {
+            Some(known) => PairedDevice { name, ..known },
+            None => PairedDevice {
+                id,
+                name,
+                since: since_1970().as_secs(),
+                how: verified.as_str().to_owned(),
+                addresses: Vec::new(),
+            },
         };
-        let device = PairedDevice { id, name: peer.name.clone(), since, how };
         let mut devices = self.devices.clone();
         devices.insert(device.id, device);
         while devices.len() > MAX_DEVICES {
             let oldest = devices.values().min_by_key(|device| device.since).map(|d| d.id);
             oldest.and_then(|oldest| devices.remove(&oldest));
         }
+        self.keep(devices)?;
+        Ok(true)
+    }
+
+    /// Remembers where a device is that is kept: a session that is told of the [devices](crate::SessionBuilder::paired)
+    /// asks for it there, also where multicast does not arrive. Returns whether that is news.
+    ///
+    /// # Errors
+    ///
+    /// [`IdentityError`] when the file cannot be written; then nothing is changed.
+    pub fn note_path(&mut self, peer: &Peer, path: &Path) -> Result<bool, IdentityError> {
+        let Route::Direct { remote, .. } = path.route else { return Ok(false) };
+        let address = remote.ip().to_canonical();
+        let mut devices = self.devices.clone();
+        let Some(device) = devices.get_mut(&peer.known_id()) else { return Ok(false) };
+        if device.addresses.first() == Some(&address) {
+            return Ok(false);
+        }
+        device.addresses.retain(|&known| known != address);
+        device.addresses.insert(0, address);
+        device.addresses.truncate(MAX_PLACES);
         self.keep(devices)?;
         Ok(true)
     }
@@ -151,25 +188,37 @@ impl PairedDevices {
 }
 
 impl PairedDevice {
-    /// Id, time, how, name: with spaces between them, and the name, which may have some, last.
+    /// Id, time, how, addresses with commas between them or a dash, name: with spaces between them, and the name, which
+    /// may have some, last.
     fn to_line(&self) -> String {
+        let addresses: Vec<String> = self.addresses.iter().map(IpAddr::to_string).collect();
+        let addresses = if addresses.is_empty() { NOWHERE.to_owned() } else { addresses.join(",") };
         let mut line = String::new();
         // Writing to a string cannot fail.
-        _ = writeln!(line, "{} {} {} {}", self.id, self.since, self.how, self.name);
+        _ = writeln!(line, "{} {} {} {addresses} {}", self.id, self.since, self.how, self.name);
         line
     }
 
     fn parse(line: &str) -> Option<Self> {
-        let mut words = line.splitn(4, ' ');
+        let mut words = line.splitn(5, ' ');
         let mut next = || words.next();
         Some(Self {
             id: next()?.parse().ok()?,
             since: next()?.parse().ok()?,
             how: next().filter(|how| !how.is_empty())?.to_owned(),
+            addresses: match next()? {
+                NOWHERE => Vec::new(),
+                list => {
+                    list.split(',').map(|address| address.parse().ok()).collect::<Option<_>>()?
+                }
+            },
             name: DisplayName::new(next()?).ok()?,
         })
     }
 }
+
+/// What stands for no address.
+const NOWHERE: &str = "-";
 
 #[cfg(test)]
 mod tests {
@@ -182,9 +231,16 @@ mod tests {
             name: DisplayName::new("Zoë's phone").unwrap(),
             since: 1_800_000_000,
             how: "passcode".to_owned(),
+            addresses: Vec::new(),
         };
-        assert_eq!(PairedDevice::parse(device.to_line().trim_end_matches('\n')), Some(device));
-        for wrong in ["", "abc", "0 0 0 0", &format!("{} x how name", "0".repeat(64))] {
+        let addresses = vec!["192.0.2.7".parse().unwrap(), "2001:db8::7".parse().unwrap()];
+        for device in [device.clone(), PairedDevice { addresses, ..device }] {
+            assert_eq!(PairedDevice::parse(device.to_line().trim_end_matches('\n')), Some(device));
+        }
+        let id = "0".repeat(64);
+        for wrong in
+            ["", "abc", "0 0 0 - 0", &format!("{id} x how - name"), &format!("{id} 0 how x name")]
+        {
             assert_eq!(PairedDevice::parse(wrong), None, "{wrong}");
         }
     }

@@ -1,15 +1,23 @@
 //! How a peer is reached.
 
 use std::{
+    collections::VecDeque,
     fmt,
     net::{IpAddr, SocketAddr},
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
 use iroh::{
-    TransportAddr,
+    RelayUrl, TransportAddr,
     endpoint::{Connection, LocalTransportAddr},
 };
+use multipeer_proto::{PeerId, Relay};
+
+use crate::net::relay_address;
+
+/// Relays of which it is remembered whose they are.
+const MAX_RELAYS: usize = 64;
 
 /// The way that packets to a peer take at the moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +40,11 @@ pub enum Route {
         /// From which interface of this machine, if that can be told.
         interface: Option<String>,
     },
+    /// Through a hub, which cannot read them.
+    Hub {
+        /// The hub.
+        hub: PeerId,
+    },
 }
 
 impl fmt::Display for Route {
@@ -41,6 +54,7 @@ impl fmt::Display for Route {
                 write!(f, "directly to {remote} on {interface}")
             }
             Self::Direct { remote, interface: None } => write!(f, "directly to {remote}"),
+            Self::Hub { hub } => write!(f, "through hub {}", hub.short()),
         }
     }
 }
@@ -48,9 +62,9 @@ impl fmt::Display for Route {
 /// Between which ends the packets of a connection go: what a [`Path`] is told by, without asking the system for
 /// the names of its interfaces.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Ends {
-    remote: SocketAddr,
-    local: Option<IpAddr>,
+pub(crate) enum Ends {
+    Direct { remote: SocketAddr, local: Option<IpAddr> },
+    Relayed(RelayUrl),
 }
 
 impl Ends {
@@ -58,13 +72,44 @@ impl Ends {
     pub(crate) fn of(connection: &Connection) -> Option<Self> {
         current(connection).map(|(ends, _)| ends)
     }
+
+    /// Where the other end is, if it is reached without a hub.
+    pub(crate) fn remote(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Direct { remote, .. } => Some(*remote),
+            Self::Relayed(_) => None,
+        }
+    }
+}
+
+/// Whose relay is where: those that this peer has used last.
+#[derive(Debug, Default)]
+pub(crate) struct Relays(Mutex<VecDeque<Relay>>);
+
+impl Relays {
+    pub(crate) fn note(&self, relay: Relay) {
+        let mut relays = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        relays.retain(|known| known.address != relay.address);
+        relays.push_front(relay);
+        relays.truncate(MAX_RELAYS);
+    }
+
+    fn hub_at(&self, address: SocketAddr) -> Option<PeerId> {
+        let relays = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        relays.iter().find(|relay| relay.address == address).map(|relay| relay.hub)
+    }
 }
 
 impl Path {
     /// The path that a connection uses, unless it has none at the moment.
-    pub(crate) fn of(connection: &Connection) -> Option<Self> {
-        let (Ends { remote, local }, round_trip) = current(connection)?;
-        let route = Route::Direct { remote, interface: local.and_then(interface_of) };
+    pub(crate) fn of(connection: &Connection, relays: &Relays) -> Option<Self> {
+        let (ends, round_trip) = current(connection)?;
+        let route = match ends {
+            Ends::Direct { remote, local } => {
+                Route::Direct { remote, interface: local.and_then(interface_of) }
+            }
+            Ends::Relayed(url) => Route::Hub { hub: relays.hub_at(relay_address(&url)?)? },
+        };
         Some(Self { route, round_trip })
     }
 }
@@ -74,13 +119,18 @@ fn current(connection: &Connection) -> Option<(Ends, Duration)> {
     let selected = paths.iter().find(iroh::endpoint::Path::is_selected);
     // At the very beginning none is selected yet.
     let path = selected.or_else(|| paths.iter().next())?;
-    // Without relays there are no other addresses.
-    let TransportAddr::Ip(remote) = path.remote_addr() else { return None };
-    let local = match path.local_addr() {
-        LocalTransportAddr::Ip(local) => *local,
-        _ => None,
+    let ends = match path.remote_addr() {
+        TransportAddr::Ip(remote) => {
+            let local = match path.local_addr() {
+                LocalTransportAddr::Ip(local) => *local,
+                _ => None,
+            };
+            Ends::Direct { remote: *remote, local }
+        }
+        TransportAddr::Relay(url) => Ends::Relayed(url.clone()),
+        _ => return None,
     };
-    Some((Ends { remote: *remote, local }, path.rtt()))
+    Some((ends, path.rtt()))
 }
 
 /// The interface that has this address.

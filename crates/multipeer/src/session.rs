@@ -105,35 +105,35 @@ impl Session {
 
     /// The peers in the session, this one not among them, ordered by id.
     pub fn peers(&self) -> Vec<Peer> {
-        self.0.shared.view().peers.clone()
+        self.0.shared.view().peers.values().map(|known| known.peer.clone()).collect()
     }
 
     /// The peers that are near, in the session or not, ordered by id.
     pub fn nearby(&self) -> Vec<Peer> {
-        self.0.shared.view().nearby.clone()
+        self.0.shared.view().nearby.values().cloned().collect()
     }
 
     /// How a peer in the session has shown that it may be here; nothing for one that is not in it.
     pub fn verified(&self, peer: impl Into<PeerId>) -> Option<Verified> {
-        Some(self.0.shared.view().known.get(&peer.into())?.verified.clone())
+        Some(self.0.shared.view().peers.get(&peer.into())?.verified.clone())
     }
 
     /// Twenty digits in groups of four that people at both ends can compare by eye or aloud, for a
     /// peer in the session: equal when nobody is in between. They belong to the link, and change when
     /// it is replaced.
     pub fn comparison(&self, peer: impl Into<PeerId>) -> Option<String> {
-        self.0.shared.view().known.get(&peer.into())?.comparison.clone()
+        self.0.shared.view().peers.get(&peer.into())?.comparison.clone()
     }
 
     /// Whether a peer in the session answers, as far as can be told: false when nothing has come from
     /// it for a while ([`SessionBuilder::unviable_after`]), or it is not in the session.
     pub fn is_viable(&self, peer: impl Into<PeerId>) -> bool {
-        self.0.shared.view().known.get(&peer.into()).is_some_and(|known| known.viable)
+        self.0.shared.view().peers.get(&peer.into()).is_some_and(|known| known.viable)
     }
 
     /// Whether a peer in the session is in the foreground or in the background, as it says itself.
     pub fn activity(&self, peer: impl Into<PeerId>) -> Option<Activity> {
-        Some(self.0.shared.view().known.get(&peer.into())?.activity)
+        Some(self.0.shared.view().peers.get(&peer.into())?.activity)
     }
 
     /// Tells the others whether anybody looks at this application. In the background the session does not
@@ -167,7 +167,7 @@ impl Session {
     /// The way that packets to a peer take at the moment, and how long they take; nothing for one that is
     /// not in the session, or has no link just now.
     pub fn path(&self, peer: impl Into<PeerId>) -> Option<Path> {
-        self.0.shared.lane(peer.into())?.path()
+        self.0.shared.lane(peer.into())?.path(&self.0.shared.relays)
     }
 
     /// The peer that alone invites and removes, if there is one (see
@@ -334,9 +334,19 @@ impl Session {
         }
         let message = message.into();
         let lanes = self.0.shared.lanes();
-        let sends = lanes.iter().map(|lane| lane.send(message.clone()));
-        let results = join_all(sends).await.into_iter();
-        results.filter(|result| !matches!(result, Err(SendError::NotConnected(_)))).collect()
+        let mut results = Vec::new();
+        let mut waiting = Vec::new();
+        for lane in &lanes {
+            // Most have room, and nobody waits for those who have none.
+            match lane.try_send(message.clone()) {
+                Err(SendError::QueueFull(_)) => waiting.push(lane.send(message.clone())),
+                result => results.push(result),
+            }
+        }
+        results.extend(join_all(waiting).await);
+        // Who went meanwhile is not there to be told.
+        results.retain(|result| !matches!(result, Err(SendError::NotConnected(_))));
+        results.into_iter().collect()
     }
 
     /// Sends a best-effort message: at most once, in no order, lost when the network loses it, or
@@ -541,7 +551,7 @@ impl Session {
     }
 
     /// Asks the session's task. One that is gone has ended the session, and says so elsewhere.
-    fn request(&self, request: Request) {
+    pub(crate) fn request(&self, request: Request) {
         _ = self.0.requests.send(request);
     }
 }

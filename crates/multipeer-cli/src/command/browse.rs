@@ -7,7 +7,7 @@ use crossterm::{
     execute,
     terminal::{Clear, ClearType},
 };
-use multipeer::{Event, Joining, Session};
+use multipeer::{Event, Joining, Session, discovery::Way};
 use tokio::time::{Instant, sleep_until};
 use unicode_width::UnicodeWidthStr;
 
@@ -85,7 +85,9 @@ impl Table {
             let gap = " ".repeat(width - peer.name.as_str().width());
             let info: Vec<String> = peer.info.iter().map(|(k, v)| format!("{k}={v}")).collect();
             let info = output::printable(&info.join(" "));
-            lines.push(format!("  {}{gap}  {}  {info}", peer.name, peer.id.short()));
+            let ways: Vec<&str> = peer.ways.iter().map(Way::as_str).collect();
+            let ways = ways.join(", ");
+            lines.push(format!("  {}{gap}  {}  {ways}  {info}", peer.name, peer.id.short()));
         }
         lines.extend(self.problem.iter().map(|problem| format!("problem: {problem}")));
         let mut screen = std::io::stdout();

@@ -17,14 +17,21 @@ use crate::{
     trust::paired_file,
 };
 
-pub(crate) async fn run(common: &Common, options: &Chat) -> Result<(), Failure> {
-    let people = People::new(match (&common.identity, options.pair) {
+pub(crate) use self::lines::run as in_lines;
+
+/// Those whom the user decides about.
+pub(crate) fn people(common: &Common, options: &Chat) -> Result<People, Failure> {
+    Ok(People::new(match (&common.identity, options.pair) {
         (Some(identity), true) => Some(PairedDevices::load(paired_file(identity))?),
         (None, true) => {
             return Err(Failure::Check("--pair needs an id to keep: --identity FILE".to_owned()));
         }
         (_, false) => None,
-    });
+    }))
+}
+
+pub(crate) async fn run(common: &Common, options: &Chat) -> Result<(), Failure> {
+    let people = people(common, options)?;
     let session = common.start().await?;
     let on_terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
     let result = if on_terminal && !options.plain && !common.json {

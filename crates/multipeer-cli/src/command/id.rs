@@ -73,11 +73,11 @@ fn show(common: &Common, identity: &Identity, file: Option<&Path>) {
 }
 
 fn show_device(common: &Common, device: &PairedDevice) {
-    let PairedDevice { id, name, since, how } = device;
+    let PairedDevice { id, name, since, how, addresses } = device;
     if common.json {
         let device: Value = json!({
             "event": "paired", "id": id.to_string(), "name": name.as_str(),
-            "since": since, "how": how,
+            "since": since, "how": how, "addresses": addresses,
         });
         output::line(&device);
     } else {

@@ -62,15 +62,15 @@ pub(crate) async fn wait_for(
 
 #[cfg(test)]
 mod tests {
-    use multipeer::{DiscoveryInfo, DisplayName, PeerInfo};
+    use multipeer::{DisplayName, PeerInfo};
 
     use super::*;
 
     fn peer(byte: u8, name: &str) -> Peer {
         let name = DisplayName::new(name).unwrap();
-        let (id, lasting_id) =
-            (PeerId::from_bytes([byte; 32]), Some(PeerId::from_bytes([!byte; 32])));
-        PeerInfo { id, name, info: DiscoveryInfo::default(), lasting_id }.into()
+        let lasting_id = Some(PeerId::from_bytes([!byte; 32]));
+        let unnamed = PeerInfo::unnamed(PeerId::from_bytes([byte; 32]));
+        PeerInfo { name, lasting_id, ..unnamed }.into()
     }
 
     #[test]

@@ -7,7 +7,7 @@ pub mod transfers;
 
 use std::{path::PathBuf, time::Duration};
 
-use multipeer_lab::{Host, Program};
+use multipeer_lab::{Host, Lab, Program};
 use serde_json::Value;
 
 /// How long anything may take before a scene fails.
@@ -36,8 +36,28 @@ pub fn built(name: &str) -> String {
 }
 
 pub fn chat(host: &Host, name: &str) -> Program {
-    let arguments = ["chat", "--json", "--name", name, "--reconnect-window", "3"];
+    chat_with(host, name, &["--reconnect-window", "3"])
+}
+
+pub fn chat_with(host: &Host, name: &str, more: &[&str]) -> Program {
+    let arguments = [&["chat", "--json", "--name", name][..], more].concat();
     host.spawn(&multipeer(), &arguments).unwrap()
+}
+
+/// One types a line in a chat, and the other reads it.
+pub fn say(from: &mut Program, name: &str, to: &mut Program, text: &str) {
+    from.type_line(text);
+    to.wait_json(&format!("{text:?} of {name}"), PATIENCE, |value| {
+        (is(value, "message", name) && value["text"] == text).then_some(())
+    });
+}
+
+/// Packets and bytes that the first rule of a chain of iptables has counted.
+pub fn counted(host: &Host, chain: &str) -> [u64; 2] {
+    let output = host.run("iptables", &["-nvxL", chain]).unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let mut words = text.lines().nth(2).unwrap().split_whitespace();
+    [(); 2].map(|()| words.next().unwrap().parse().unwrap())
 }
 
 /// The median round trip to a peer, in microseconds, of so many pings in a session of their own.
@@ -85,4 +105,84 @@ pub fn available(programs: &[&str]) -> bool {
         println!("SKIPPED: {program} is not installed");
     }
     missing.is_none()
+}
+
+/// Where Avahi's bus is, on each host that has one.
+pub const AVAHI_BUS: &str = "DBUS_SYSTEM_BUS_ADDRESS=unix:abstract=avahi-bus";
+
+/// A system bus of its own, and Avahi on it.
+const AVAHI: &str = r#"
+set -e
+mount -t tmpfs tmpfs /run
+cat > /run/bus.conf <<END
+<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS Bus Configuration 1.0//EN"
+ "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig>
+  <type>system</type>
+  <listen>unix:abstract=avahi-bus</listen>
+  <auth>EXTERNAL</auth>
+  <policy context="default">
+    <allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/><allow own="*"/>
+  </policy>
+</busconfig>
+END
+printf '[server]\nuse-ipv6=yes\nallow-interfaces=eth0\n%s\n[publish]\npublish-workstation=no\n' "$SERVER" > /run/avahi.conf
+dbus-daemon --config-file=/run/bus.conf --nofork --nopidfile &
+mkdir -p /run/avahi-daemon
+until dbus-send --system --dest=org.freedesktop.DBus / org.freedesktop.DBus.GetId 2> /dev/null; do sleep 0.05; done
+avahi-daemon --no-drop-root --no-chroot --no-rlimits --no-proc-title -f /run/avahi.conf &
+until avahi-browse --all --terminate > /dev/null 2>&1; do sleep 0.1; done
+"#;
+
+/// Avahi on a host, and what is to be run when it is there.
+pub fn with_avahi(host: &Host, script: &str) -> Program {
+    avahi_with(host, "", script)
+}
+
+/// As [`with_avahi`], with a line for its settings.
+pub fn avahi_with(host: &Host, setting: &str, script: &str) -> Program {
+    let script = format!("{AVAHI}\n{script}");
+    let server = format!("SERVER={setting}");
+    let arguments = [&server, AVAHI_BUS, "unshare", "--mount", "sh", "-c", &script];
+    host.spawn("env", &arguments).unwrap()
+}
+
+/// Starts the command on a host that has a bus with Avahi.
+pub fn beside_avahi(host: &Host, arguments: &[&str]) -> Program {
+    host.spawn("env", &[&[AVAHI_BUS, &multipeer()], arguments].concat()).unwrap()
+}
+
+/// Nothing that is sent to many arrives at the host: to a group, or to all (`broadcast`).
+pub fn deafen(host: &Host, kinds: &[&str]) {
+    for (program, kind) in
+        ["iptables", "ip6tables"].iter().flat_map(|p| kinds.iter().map(move |k| (p, k)))
+    {
+        let rule = ["-A", "INPUT", "-m", "pkttype", "--pkt-type", kind, "-j", "DROP"];
+        host.run(program, &rule).unwrap();
+    }
+}
+
+/// Two networks with a router between them, which passes no multicast on; a host on each.
+pub fn routed(lab: &mut Lab) -> ([Host; 2], Host) {
+    let networks = [(); 2].map(|()| lab.network().unwrap());
+    let mut router = lab.host_on(networks[0]).unwrap();
+    let gateways = [router.address(), {
+        router.attach(networks[1]).unwrap();
+        router.address()
+    }];
+    router.run("sh", &["-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"]).unwrap();
+    let hosts = networks.map(|network| lab.host_on(network).unwrap());
+    for (host, gateway) in hosts.iter().zip(&gateways) {
+        host.run("ip", &["route", "add", "default", "via", gateway]).unwrap();
+    }
+    (hosts, router)
+}
+
+/// An interface of this name besides, that is up and leads nowhere.
+pub fn add_interface(host: &Host, name: &str, address: &str) {
+    host.run("ip", &["link", "add", name, "type", "veth", "peer", "name", "veth9"]).unwrap();
+    for interface in [name, "veth9"] {
+        host.run("ip", &["link", "set", interface, "up"]).unwrap();
+    }
+    host.run("ip", &["address", "add", address, "dev", name]).unwrap();
 }

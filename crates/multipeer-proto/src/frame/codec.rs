@@ -7,9 +7,10 @@ use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode, encode::Write};
 
 use super::{Frame, FrameError};
 use crate::{
+    id::PeerId,
     limits::{
         MAX_ADDRESSES, MAX_CHAIN, MAX_CHAIN_BYTES, MAX_CONTEXT_BYTES, MAX_FRAME_BYTES,
-        MAX_MEMBERS_PER_FRAME, MAX_SECRETS, MAX_TEXT_BYTES,
+        MAX_MEMBERS_PER_FRAME, MAX_NEAR_PER_FRAME, MAX_REPEATED, MAX_SECRETS, MAX_TEXT_BYTES,
     },
     name::{DiscoveryInfo, DisplayName, ServiceType},
     varint,
@@ -90,6 +91,11 @@ pub(super) fn check_lengths(frame: &Frame) -> Result<(), &'static str> {
             list.members.len() <= MAX_MEMBERS_PER_FRAME
                 && list.members.iter().all(|member| addresses_fit(&member.addresses))
         }
+        Frame::Near(near) => {
+            near.peers.len() <= MAX_NEAR_PER_FRAME
+                && near.gone.len() <= MAX_REPEATED
+                && near.peers.iter().all(|peer| addresses_fit(&peer.addresses))
+        }
         Frame::Accept(_)
         | Frame::Cancel(_)
         | Frame::Digest(_)
@@ -99,6 +105,7 @@ pub(super) fn check_lengths(frame: &Frame) -> Result<(), &'static str> {
         | Frame::Proof(_)
         | Frame::Profile(_)
         | Frame::Attention(_)
+        | Frame::Listen(_)
         | Frame::Enquire(_) => true,
     };
     if fits { Ok(()) } else { Err("a field is longer than it may be") }
@@ -131,12 +138,12 @@ pub(super) mod blob {
 }
 
 /// Socket addresses as byte strings: 4 or 16 bytes of address, then 2 of port, all big endian.
-pub(super) mod addresses {
+pub(crate) mod addresses {
     use minicbor::{decode::Error as DecodeError, encode::Error as EncodeError};
 
     use super::{Decoder, Encoder, IpAddr, SocketAddr, Write};
 
-    pub(in crate::frame) fn encode<C, W: Write>(
+    pub(crate) fn encode<C, W: Write>(
         addresses: &[SocketAddr],
         e: &mut Encoder<W>,
         _: &mut C,
@@ -153,7 +160,7 @@ pub(super) mod addresses {
         Ok(())
     }
 
-    pub(in crate::frame) fn decode<C>(
+    pub(crate) fn decode<C>(
         d: &mut Decoder<'_>,
         _: &mut C,
     ) -> Result<Vec<SocketAddr>, DecodeError> {
@@ -171,6 +178,32 @@ pub(super) mod addresses {
             addresses.push(SocketAddr::new(ip, u16::from_be_bytes(*port)));
         }
         Ok(addresses)
+    }
+}
+
+/// Peer ids, one after the other in one byte string of 32 bytes each.
+pub(super) mod ids {
+    use minicbor::{decode::Error as DecodeError, encode::Error as EncodeError};
+
+    use super::{Decoder, Encoder, PeerId, Write};
+
+    pub(in crate::frame) fn encode<C, W: Write>(
+        ids: &[PeerId],
+        e: &mut Encoder<W>,
+        _: &mut C,
+    ) -> Result<(), EncodeError<W::Error>> {
+        let bytes: Vec<u8> = ids.iter().flat_map(|id| *id.as_bytes()).collect();
+        e.bytes(&bytes)?.ok()
+    }
+
+    pub(in crate::frame) fn decode<C>(
+        d: &mut Decoder<'_>,
+        _: &mut C,
+    ) -> Result<Vec<PeerId>, DecodeError> {
+        match d.bytes()?.as_chunks() {
+            (ids, []) => Ok(ids.iter().map(|&id| PeerId::from_bytes(id)).collect()),
+            _ => Err(DecodeError::message("an id has 32 bytes")),
+        }
     }
 }
 

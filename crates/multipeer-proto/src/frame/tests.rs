@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::varint;
+use crate::{session::Role, trust::AnnouncedTags, varint};
 
 fn id() -> impl Strategy<Value = PeerId> {
     any::<[u8; 32]>().prop_map(PeerId::from_bytes)
@@ -102,8 +102,25 @@ fn hello() -> impl Strategy<Value = Hello> {
                 remembers: known.0,
                 introduced_by: known.1,
                 tags: tags.map(Into::into),
+                role: None,
             },
         )
+}
+
+fn near() -> impl Strategy<Value = Near> {
+    let tags = prop::option::of(any::<bool>()).prop_map(|tags| {
+        let letter = if tags? { "A" } else { "E" };
+        AnnouncedTags::from_text(&letter.repeat(214))
+    });
+    let name = prop::option::of("[a-zA-Zé ]{1,20}")
+        .prop_map(|name| name.map(|name| DisplayName::new(name).unwrap()));
+    let record =
+        (id(), name, info(), tags, addresses()).prop_map(|(id, name, info, tags, addresses)| {
+            NearRecord { id, name, info, tags, addresses, role: Some(Role::Client) }
+        });
+    let peers = prop::collection::vec(record, 0..5);
+    (any::<u64>(), peers, prop::collection::vec(id(), 0..5), any::<bool>())
+        .prop_map(|(round, peers, gone, complete)| Near { round, peers, gone, complete })
 }
 
 fn frame() -> impl Strategy<Value = Frame> {
@@ -121,11 +138,10 @@ fn frame() -> impl Strategy<Value = Frame> {
             Frame::Decline(Decline { invitation, reason: DeclineReason::Full, text })
         }),
         number.prop_map(|invitation| Frame::Cancel(Cancel { invitation })),
-        (prop::option::of(link()), any::<u64>(), addresses(), any::<bool>()).prop_map(
-            |(pairing, received, addresses, host)| {
-                Frame::Join(Join { pairing, received, addresses, host })
-            }
-        ),
+        (prop::option::of(link()), any::<u64>(), addresses(), any::<(bool, Option<u16>)>())
+            .prop_map(|(pairing, received, addresses, (host, relay_port))| {
+                Frame::Join(Join { pairing, received, addresses, host, relay_port })
+            }),
         ("[a-zA-Zé ]{1,20}", info()).prop_map(|(name, info)| {
             Frame::Profile(Profile { name: DisplayName::new(name).unwrap(), info, lasting: None })
         }),
@@ -141,6 +157,8 @@ fn frame() -> impl Strategy<Value = Frame> {
             .prop_map(|members| Frame::Members(Members { members })),
         member().prop_map(|member| Frame::Introduce(Introduce { member })),
         any::<(u64, u64)>().prop_map(|(sum, count)| Frame::Digest(Digest { sum, count })),
+        any::<bool>().prop_map(|wanted| Frame::Listen(Listen { wanted })),
+        near().prop_map(Frame::Near),
         any::<u64>().prop_map(|received| Frame::Confirm(Confirm { received })),
         (any::<u64>(), blob()).prop_map(|(token, padding)| Frame::Ping(Echo { token, padding })),
         ".{0,50}"

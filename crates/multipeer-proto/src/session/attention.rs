@@ -91,6 +91,7 @@ impl Session {
         for link in self.attached_links() {
             self.send_activity(link);
         }
+        self.tell_hubs();
         if self.looking {
             let foreground = activity == Activity::Foreground;
             self.outputs.push_back(Output::Browse(foreground));
@@ -115,10 +116,37 @@ impl Session {
 
     pub(super) fn handle_activity(&mut self, peer: PeerId, background: bool) {
         let activity = if background { Activity::Background } else { Activity::Foreground };
+        if let Some(member) = self.members.get_mut(&peer) {
+            member.activity = activity;
+            self.report_activity(peer);
+        }
+    }
+
+    /// Tells the application what a member is doing, if it thinks something else, and keeps up.
+    fn report_activity(&mut self, peer: PeerId) {
         if let Some(member) = self.members.get_mut(&peer)
-            && std::mem::replace(&mut member.activity, activity) != activity
+            && !self.behind
+            && member.told_activity != member.activity
         {
+            let activity = member.activity;
+            member.told_activity = activity;
             self.event(Event::ActivityChanged { peer, activity });
+        }
+    }
+
+    /// Whether the application has more events waiting than it takes, and hears of hubs and of activity later.
+    pub fn is_behind(&self) -> bool {
+        self.behind
+    }
+
+    /// What members can say again and again is left out while the application does not keep up.
+    pub(super) fn handle_behind(&mut self, behind: bool) {
+        if std::mem::replace(&mut self.behind, behind) == behind {
+            return;
+        }
+        self.tell_hubs();
+        for peer in self.members.keys().copied().collect::<Vec<_>>() {
+            self.report_activity(peer);
         }
     }
 }

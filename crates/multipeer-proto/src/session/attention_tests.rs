@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{proving_tests::Pair, tests::id, *};
-use crate::{limits, trust::Admission};
+use crate::{limits, trust::Admission, way::Way};
 
 fn connected() -> Pair {
     let mut pair = Pair::new(Admission::open(), Admission::open());
@@ -82,10 +82,10 @@ fn in_the_background_a_peer_does_not_browse_or_invite_and_can_be_invited() {
     assert!(outputs(&mut pair.alice).contains(&Output::Browse(false)));
     let announcement = |of: u8| {
         let PeerInfo { id, name, info, .. } = PeerInfo::unnamed(id(of));
-        Announcement { peer: id, name: Some(name), info, tags: None }
+        Announcement { peer: id, name: Some(name), info, tags: None, role: None }
     };
     let addresses = vec![([10, 0, 0, 2], 2).into()];
-    let discovered = Input::Discovered { announcement: announcement(2), addresses };
+    let discovered = Input::Discovered { announcement: announcement(2), addresses, way: Way::Mdns };
     pair.alice.handle(pair.now, discovered);
     pair.now = pair.now + Duration::from_secs(1);
     pair.alice.handle(pair.now, Input::Tick);
@@ -96,4 +96,21 @@ fn in_the_background_a_peer_does_not_browse_or_invite_and_can_be_invited() {
     let foreground = Command::SetActivity(Activity::Foreground);
     pair.alice.handle(pair.now, Input::Command(foreground));
     assert!(outputs(&mut pair.alice).contains(&Output::Browse(true)));
+}
+
+#[test]
+fn an_application_that_is_behind_is_told_of_the_last_activity_once_it_has_caught_up() {
+    let mut pair = connected();
+    pair.bob.handle(pair.now, Input::Behind(true));
+    let turns = [Activity::Background, Activity::Foreground, Activity::Background];
+    for activity in turns {
+        pair.alice.handle(pair.now, Input::Command(Command::SetActivity(activity)));
+        pair.run();
+    }
+    assert_eq!(pair.events[1], []);
+    assert_eq!(pair.bob.activity(id(1)), Some(Activity::Background));
+    pair.bob.handle(pair.now, Input::Behind(false));
+    pair.run();
+    let expected = Event::ActivityChanged { peer: id(1), activity: Activity::Background };
+    assert_eq!(pair.events[1], [expected]);
 }

@@ -6,7 +6,7 @@ use crate::{
     id::LinkId,
     limits::CERTIFICATE_TIMEOUT,
     time::Timestamp,
-    trust::{CertificateError, Checked, Role, Verified, link_message},
+    trust::{CertificateError, Checked, LinkRole, Verified, link_message},
 };
 
 impl Session {
@@ -15,16 +15,16 @@ impl Session {
         &mut self,
         now: Timestamp,
         id: LinkId,
-        role: Role,
+        role: LinkRole,
         hello: Hello,
     ) {
-        if role == Role::Dialler
+        if role == LinkRole::Dialler
             && let Err(error) = self.show_certificate(id, role)
         {
             return self.refuse_certificate(now, id, error);
         }
         if let Some(link) = self.links.get_mut(&id) {
-            if role == Role::Dialler {
+            if role == LinkRole::Dialler {
                 // The other side may have to ask its user.
                 link.deadline = now + CERTIFICATE_TIMEOUT;
             }
@@ -87,8 +87,8 @@ impl Session {
         }
     }
 
-    fn trust(&mut self, now: Timestamp, id: LinkId, role: Role, hello: Hello, subject: String) {
-        if role == Role::Acceptor
+    fn trust(&mut self, now: Timestamp, id: LinkId, role: LinkRole, hello: Hello, subject: String) {
+        if role == LinkRole::Acceptor
             && let Err(error) = self.show_certificate(id, role)
         {
             return self.refuse_certificate(now, id, error);
@@ -100,7 +100,7 @@ impl Session {
         }
     }
 
-    fn show_certificate(&mut self, id: LinkId, role: Role) -> Result<(), CertificateError> {
+    fn show_certificate(&mut self, id: LinkId, role: LinkRole) -> Result<(), CertificateError> {
         let message = self.certificate_message(id, role);
         if let Some(certifier) = self.config.admission.certifier() {
             let certificate = certifier.show(&message)?;
@@ -110,7 +110,7 @@ impl Session {
     }
 
     /// What the end of the link with this role signs.
-    fn certificate_message(&self, id: LinkId, role: Role) -> Vec<u8> {
+    fn certificate_message(&self, id: LinkId, role: LinkRole) -> Vec<u8> {
         let message = |link: &Link| {
             let (ends, _) = link.ends(self.config.id);
             link_message("certificate", role, &[], ends, &link.keys)

@@ -1,27 +1,40 @@
 //! Whom to dial, and when.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
 use super::{Activity, Event, InviteError, Output, Phase, Session};
 use crate::{
     id::PeerId,
     limits::{
         BACKGROUND_HEAD_START, DIAL_HEAD_START, DIAL_TIMEOUT, MAX_ADDRESSES, MAX_DIAL_BACKOFF,
-        MAX_DIALS, MAX_REDIAL_BACKOFF, MIN_DIAL_BACKOFF, REDIAL_TIMEOUT,
+        MAX_DIALS, MAX_FRESH_DIALS, MAX_REDIAL_BACKOFF, MIN_DIAL_BACKOFF, REDIAL_TIMEOUT,
+        SLOW_DIAL,
     },
     time::Timestamp,
 };
 
 #[derive(Debug)]
 pub(super) struct Dial {
-    in_progress: Option<u64>,
+    in_progress: Option<Attempt>,
     next_at: Timestamp,
     failures: u32,
+}
+
+/// A dial that has begun.
+#[derive(Debug)]
+struct Attempt {
+    number: u64,
+    since: Timestamp,
+    is_slow: bool,
 }
 
 impl Dial {
     pub(super) fn is_in_progress(&self) -> bool {
         self.in_progress.is_some()
+    }
+
+    fn is_attempt(&self, number: u64) -> bool {
+        self.in_progress.as_ref().is_some_and(|attempt| attempt.number == number)
     }
 }
 
@@ -31,27 +44,26 @@ impl Session {
         if self.phase != Phase::Running {
             return;
         }
+        let under_way = self.dials.values_mut().filter_map(|dial| dial.in_progress.as_mut());
+        under_way.for_each(|attempt| attempt.is_slow |= now.since(attempt.since) >= SLOW_DIAL);
         let wanted = self.peers_to_dial();
+        if wanted.is_empty() && self.dials.is_empty() {
+            return;
+        }
         // A dial is kept while there is a link that may come to nothing: its pauses go on growing.
-        self.dials.retain(|peer, dial| dial.in_progress.is_some() || wanted.contains(peer));
+        let is_wanted: BTreeSet<PeerId> = wanted.iter().copied().collect();
+        self.dials.retain(|peer, dial| dial.in_progress.is_some() || is_wanted.contains(peer));
+        let linked: BTreeSet<PeerId> = self.links.values().map(|link| link.peer).collect();
+        let wanted_count = wanted.len();
         for peer in wanted {
-            if self.has_link(peer) {
+            if linked.contains(&peer) {
                 continue;
             }
             // When many meet at once, most of the others dial before it is this one's turn.
-            if self.dials_in_progress() >= MAX_DIALS {
+            if !self.may_dial() {
                 break;
             }
-            // An invitation cannot wait for the other side, which may not want anything yet.
-            let head_start = if self.has_outgoing(peer) {
-                Duration::ZERO
-            } else if self.activity == Activity::Background {
-                BACKGROUND_HEAD_START
-            } else if self.yields_to(peer) {
-                DIAL_HEAD_START
-            } else {
-                Duration::ZERO
-            };
+            let head_start = self.head_start(peer, wanted_count);
             let dial = self.dials.entry(peer).or_insert(Dial {
                 in_progress: None,
                 next_at: now + head_start,
@@ -63,8 +75,30 @@ impl Session {
         }
     }
 
-    fn dials_in_progress(&self) -> usize {
-        self.dials.values().filter(|dial| dial.is_in_progress()).count()
+    /// Time for the other side to dial this one first, when so many are to be dialled.
+    fn head_start(&self, peer: PeerId, wanted: usize) -> Duration {
+        // What the application asks for cannot wait for the other side, which may not want anything yet; what the
+        // session does by itself need not, among a few.
+        let hurries =
+            self.is_asked_for(peer) || (self.has_outgoing(peer) && wanted <= MAX_DIALS / 2);
+        if hurries || (!self.yields_to(peer) && self.activity == Activity::Foreground) {
+            Duration::ZERO
+        } else if self.activity == Activity::Background {
+            BACKGROUND_HEAD_START
+        } else {
+            // The other one, too, has many to dial, and not all at a time.
+            DIAL_HEAD_START * u32::try_from(wanted.div_ceil(MAX_DIALS).max(1)).unwrap_or(1)
+        }
+    }
+
+    fn attempts_under_way(&self) -> impl Iterator<Item = &Attempt> {
+        self.dials.values().filter_map(|dial| dial.in_progress.as_ref())
+    }
+
+    /// Whether another dial may begin. Those that take long, as to who is not there, do not hold up the others.
+    fn may_dial(&self) -> bool {
+        let fresh = self.attempts_under_way().filter(|attempt| !attempt.is_slow).count();
+        fresh < MAX_FRESH_DIALS && self.attempts_under_way().count() < MAX_DIALS
     }
 
     /// Those that this peer is to dial come before those that are to dial it.
@@ -79,29 +113,32 @@ impl Session {
 
     fn dial(&mut self, now: Timestamp, peer: PeerId) {
         let addresses = self.addresses_of(peer);
-        if addresses.is_empty() {
+        let failures = self.dials.get(&peer).map_or(0, |dial| dial.failures);
+        let relays = self.relays_to(peer, failures);
+        if addresses.is_empty() && relays.is_empty() {
             let error = "no address of it is known".to_owned();
             self.fail_invitations(now, peer, &InviteError::Unreachable { error });
             self.back_off(now, peer);
             return;
         }
         self.attempts += 1;
-        let attempt = self.attempts;
+        // The number of no attempt of an earlier incarnation, of which others may still know.
+        let attempt = self.config.incarnation.saturating_add(self.attempts);
         if let Some(dial) = self.dials.get_mut(&peer) {
-            dial.in_progress = Some(attempt);
+            dial.in_progress = Some(Attempt { number: attempt, since: now, is_slow: false });
             let first = dial.failures == 0;
             if first && !self.members.get(&peer).is_some_and(|member| member.connected) {
                 self.event(Event::Connecting(peer));
             }
         }
         let timeout = if self.is_connected(peer) { REDIAL_TIMEOUT } else { DIAL_TIMEOUT };
-        self.outputs.push_back(Output::Dial { peer, attempt, addresses, timeout });
+        self.outputs.push_back(Output::Dial { peer, attempt, addresses, relays, timeout });
     }
 
     /// Where the peer may be: what it announces, then what others and its links told.
     pub(super) fn addresses_of(&self, peer: PeerId) -> Vec<SocketAddr> {
         let announced =
-            self.nearby.get(&peer).into_iter().flat_map(super::nearby::Nearby::addresses);
+            self.nearby.get(&peer).into_iter().flat_map(|near| near.addresses(self.own_networks()));
         let told = self.members.get(&peer).into_iter().flat_map(|m| m.addresses.iter().copied());
         let mut addresses = Vec::new();
         for address in announced.chain(told) {
@@ -116,7 +153,7 @@ impl Session {
     pub(super) fn dial_succeeded(&mut self, now: Timestamp, peer: PeerId, attempt: u64) {
         // Should the link come to nothing, because the other side refuses it, the next dial waits
         // as after a failure. One that comes to something is the last.
-        if self.dials.get(&peer).is_some_and(|dial| dial.in_progress == Some(attempt)) {
+        if self.dials.get(&peer).is_some_and(|dial| dial.is_attempt(attempt)) {
             self.back_off(now, peer);
         }
     }
@@ -128,7 +165,7 @@ impl Session {
         attempt: u64,
         error: &str,
     ) {
-        if self.dials.get(&peer).is_none_or(|dial| dial.in_progress != Some(attempt)) {
+        if self.dials.get(&peer).is_none_or(|dial| !dial.is_attempt(attempt)) {
             return;
         }
         self.back_off(now, peer);
@@ -154,7 +191,7 @@ impl Session {
 
     /// There is news of the peer: what kept it from being reached may be over.
     pub(super) fn dial_soon(&mut self, now: Timestamp, peer: PeerId) {
-        let head_start = if self.yields_to(peer) { DIAL_HEAD_START } else { Duration::ZERO };
+        let head_start = self.head_start(peer, self.dials.len());
         if let Some(dial) = self.dials.get_mut(&peer)
             && dial.in_progress.is_none()
         {
@@ -170,9 +207,13 @@ impl Session {
     }
 
     pub(super) fn dials_timeout(&self) -> Option<Timestamp> {
-        if self.dials_in_progress() >= MAX_DIALS {
+        if self.attempts_under_way().count() >= MAX_DIALS {
             // One of them ends first.
             return None;
+        }
+        if !self.may_dial() {
+            let fresh = self.attempts_under_way().filter(|attempt| !attempt.is_slow);
+            return fresh.map(|attempt| attempt.since + SLOW_DIAL).min();
         }
         let waiting = self.dials.iter().filter(|(_, dial)| dial.in_progress.is_none());
         waiting.filter(|&(&peer, _)| !self.has_link(peer)).map(|(_, dial)| dial.next_at).min()

@@ -186,7 +186,12 @@ impl InviteError {
             Self::WrongSecret { .. }
                 | Self::Certificate { .. }
                 | Self::NotAdmitted { .. }
-                | Self::Refused { reason: GoodbyeReason::NotAdmitted | GoodbyeReason::Removed, .. }
+                | Self::Refused {
+                    reason: GoodbyeReason::NotAdmitted
+                        | GoodbyeReason::Removed
+                        | GoodbyeReason::Topology,
+                    ..
+                }
                 | Self::Declined { reason: DeclineReason::NotHost, .. }
         )
     }

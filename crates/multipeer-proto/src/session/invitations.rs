@@ -320,7 +320,7 @@ impl Session {
         };
         let peer = outgoing.peer;
         if let Err(error) = &result {
-            let first = self.note_failed_invitation(now, peer);
+            let first = self.note_failed_invitation(now, peer, error);
             if error.is_refused_admission() {
                 // To try again unasked would only be another wrong proof.
                 self.stop_inviting(peer);
@@ -372,6 +372,11 @@ impl Session {
 
     pub(super) fn has_outgoing(&self, peer: PeerId) -> bool {
         self.outgoing.values().any(|outgoing| outgoing.peer == peer)
+    }
+
+    /// Whether the application has invited the peer.
+    pub(super) fn is_asked_for(&self, peer: PeerId) -> bool {
+        self.outgoing.values().any(|outgoing| outgoing.peer == peer && !outgoing.automatic)
     }
 
     /// Whether an invitation needs this link.

@@ -7,6 +7,9 @@ use bytes::Bytes;
 use super::{
     attention::Activity,
     errors::{DisconnectReason, InviteError},
+    hubs::Relay,
+    info::PeerInfo,
+    topology::{Role, Topology},
 };
 use crate::{
     announcement::Announcement,
@@ -17,7 +20,9 @@ use crate::{
         DEFAULT_UNVIABLE_AFTER,
     },
     name::{DiscoveryInfo, DisplayName, ServiceType},
+    network::Network,
     trust::{Admission, Keys, LinkKeys, Pairing, Verified},
+    way::Way,
 };
 
 /// Who decides about invitations.
@@ -83,6 +88,8 @@ pub struct Config {
     pub paired: Vec<(PeerId, DisplayName)>,
     /// Who brings others in.
     pub inviting: Inviting,
+    /// Who is linked with whom. A host of clients alone brings others in, whatever [`inviting`](Self::inviting) says.
+    pub topology: Topology,
     /// The time from the beginning of 1970 (UTC) to [`Timestamp::ZERO`](crate::Timestamp::ZERO).
     pub unix_start: Duration,
     /// Other peers in the session, at most.
@@ -95,6 +102,9 @@ pub struct Config {
     pub unviable_after: Duration,
     /// The versions of the protocol that this peer speaks: oldest and newest.
     pub versions: (u16, u16),
+    /// The TCP port at which this peer relays for the others in the session, if it is a hub: then it tells them,
+    /// too, who is near.
+    pub relay_port: Option<u16>,
 }
 
 impl Config {
@@ -119,55 +129,26 @@ impl Config {
             lasting: None,
             paired: Vec::new(),
             inviting: Inviting::default(),
+            topology: Topology::default(),
             unix_start: Duration::ZERO,
             max_peers: DEFAULT_MAX_PEERS,
             max_message_bytes: DEFAULT_MAX_MESSAGE_BYTES,
             reconnect_window: DEFAULT_RECONNECT_WINDOW,
             unviable_after: DEFAULT_UNVIABLE_AFTER,
             versions: (crate::limits::MIN_VERSION, crate::limits::VERSION),
+            relay_port: None,
         }
+    }
+
+    /// Whether this peer alone brings others in.
+    pub(super) fn is_host(&self) -> bool {
+        self.inviting == Inviting::HostAlone || self.topology.role() == Some(Role::Host)
     }
 
     /// The devices that this peer knows, also under ids made for the occasion.
     pub(super) fn pairing(&self) -> Pairing {
         let keys = self.lasting.as_ref().unwrap_or(&self.keys);
         Pairing::new(keys, &self.paired, self.admission.listed())
-    }
-}
-
-/// A peer, as it presents itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PeerInfo {
-    /// Its id.
-    pub id: PeerId,
-    /// Its name.
-    pub name: DisplayName,
-    /// What else it says about itself.
-    pub info: DiscoveryInfo,
-    /// By what id it is known elsewhere, if it runs under one made for the occasion. A peer in the
-    /// session has proven it; a peer that is near and paired with this one is recognised by it.
-    pub lasting_id: Option<PeerId>,
-}
-
-impl PeerInfo {
-    /// A peer of which nothing but the id is known: named by its first ten digits.
-    pub fn unnamed(id: PeerId) -> Self {
-        let Ok(name) = DisplayName::new(id.short()) else { unreachable!("ten digits are a name") };
-        Self { id, name, info: DiscoveryInfo::default(), lasting_id: None }
-    }
-
-    /// The id by which the peer is known from one time to the next, unless it has none but one for the
-    /// occasion: then that.
-    pub fn known_id(&self) -> PeerId {
-        self.lasting_id.unwrap_or(self.id)
-    }
-}
-
-impl From<&Announcement> for PeerInfo {
-    fn from(announcement: &Announcement) -> Self {
-        let Announcement { peer, name, info, tags: _ } = announcement.clone();
-        let unnamed = Self::unnamed(peer);
-        Self { info, name: name.unwrap_or_else(|| unnamed.name.clone()), ..unnamed }
     }
 }
 
@@ -196,7 +177,7 @@ pub enum Input {
         peer: PeerId,
         /// Which end began it.
         direction: Direction,
-        /// Where the other end is, as seen from here.
+        /// Where the other end is, as seen from here; nothing if it is reached through a hub.
         remote: Option<SocketAddr>,
         /// What binds proofs to this link.
         keys: LinkKeys,
@@ -245,13 +226,17 @@ pub enum Input {
     Discovered {
         /// What it says.
         announcement: Announcement,
-        /// Where it can be reached.
+        /// Where it can be reached, as it says.
         addresses: Vec<SocketAddr>,
+        /// How it was heard.
+        way: Way,
     },
     /// A hint that a peer is not on the network any more.
     Lost {
         /// Who.
         peer: PeerId,
+        /// How it is not heard any more; it may still be in another way.
+        way: Way,
     },
     /// These links have brought something since this was last handed in; to be handed in every
     /// [`LISTEN_INTERVAL`](crate::limits::LISTEN_INTERVAL) while there are links or peers in the session.
@@ -259,8 +244,19 @@ pub enum Input {
         /// Which.
         links: Vec<LinkId>,
     },
+    /// The packets of a link take another way: from here the other end is at this address, or behind a hub.
+    Moved {
+        /// Which.
+        link: LinkId,
+        /// Where the other end is, if it is reached without a hub.
+        remote: Option<SocketAddr>,
+    },
     /// The addresses under which this peer can be reached.
     OwnAddresses(Vec<SocketAddr>),
+    /// The networks that this peer is part of. Once they were said, what is announced leads nowhere else.
+    OwnNetworks(Vec<Network>),
+    /// Whether so many events wait for the application that it is told nothing that can be told later.
+    Behind(bool),
     /// Time has passed.
     Tick,
 }
@@ -292,6 +288,13 @@ pub enum Command {
         invitation: InvitationId,
         /// Nothing to accept, or the words with which to decline.
         decline: Option<String>,
+    },
+    /// Try to reach a peer at these addresses, which were given by hand, whether it is heard or not.
+    Add {
+        /// Whom.
+        peer: PeerId,
+        /// Where.
+        addresses: Vec<SocketAddr>,
     },
     /// Announce this peer and look for others.
     StartLooking,
@@ -359,6 +362,8 @@ pub enum Output {
         attempt: u64,
         /// Where it may be, the likeliest first.
         addresses: Vec<SocketAddr>,
+        /// The hubs through which to try at the same time.
+        relays: Vec<Relay>,
         /// How long to try.
         timeout: Duration,
     },
@@ -415,6 +420,10 @@ pub enum Output {
     Browse(bool),
     /// Announce this instead.
     Announce(Announcement),
+    /// Those for whom this hub relays are others than before: [`Session::served`](crate::Session::served).
+    Serve,
+    /// Wait for links at this relay, and at no other; or at none.
+    UseRelay(Option<Relay>),
     /// Find out whether the peer is still on the network; [`Input::Lost`] or
     /// [`Input::Discovered`] tells.
     Verify {

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::{
-    Direction, DisconnectReason, InviteError, Output, PeerInfo, Session, proving::Proving,
+    Direction, DisconnectReason, InviteError, Output, PeerInfo, Session, Topology, proving::Proving,
 };
 use crate::{
     frame::{Frame, Goodbye, GoodbyeReason, Hello, Join, Profile},
@@ -14,8 +14,8 @@ use crate::{
     },
     session::errors::VersionRange,
     time::Timestamp,
-    trust::{CertificateError, LinkKeys, Role, Verified, comparison},
-    turnstile::Network,
+    trust::{CertificateError, LinkKeys, LinkRole, Verified, comparison},
+    turnstile::AddressBlock,
 };
 
 /// Links to one peer at a time. Two cross, and a third may stand for one that just died.
@@ -45,6 +45,8 @@ pub(super) struct Link {
     pub(super) comparison: Option<String>,
     pub(super) join_sent: Option<Join>,
     pub(super) join_received: Option<Join>,
+    /// Whether it waits for a sign that the other side, which dialled it, wants it rather than another.
+    pub(super) on_hold: bool,
     /// When it is closed unless it has come to something.
     pub(super) deadline: Timestamp,
     frames_before_join: u32,
@@ -54,7 +56,12 @@ impl Link {
     /// The peer as it presents itself.
     pub(super) fn info(&self) -> Option<PeerInfo> {
         let Profile { name, info, lasting } = self.profile.clone()?;
-        Some(PeerInfo { id: self.peer, name, info, lasting_id: lasting.map(|lasting| lasting.id) })
+        Some(PeerInfo {
+            lasting_id: lasting.map(|lasting| lasting.id),
+            name,
+            info,
+            ..PeerInfo::unnamed(self.peer)
+        })
     }
 
     /// Whether the peer has no proof and a member may be about to vouch for it.
@@ -68,20 +75,12 @@ impl Link {
     }
 
     /// The dialler and the acceptor, and which of them the peer is.
-    pub(super) fn ends(&self, own: PeerId) -> ([PeerId; 2], Role) {
+    pub(super) fn ends(&self, own: PeerId) -> ([PeerId; 2], LinkRole) {
         if self.reference.is_some_and(|reference| reference.dialler == own) {
-            ([own, self.peer], Role::Acceptor)
+            ([own, self.peer], LinkRole::Acceptor)
         } else {
-            ([self.peer, own], Role::Dialler)
+            ([self.peer, own], LinkRole::Dialler)
         }
-    }
-
-    /// What decides which of two links stays: both ends see the same. The one dialled by the
-    /// smaller id, and of two by the same peer the later one.
-    fn rank(&self) -> Option<(std::cmp::Reverse<PeerId>, u64)> {
-        let reference = self.reference?;
-        self.hello.as_ref()?;
-        Some((std::cmp::Reverse(reference.dialler), reference.attempt))
     }
 }
 
@@ -99,9 +98,9 @@ impl Session {
             self.dial_succeeded(now, peer, attempt);
         }
         let refusal = self.link_refusal(now, peer, direction, remote);
-        // The two dialled each other, and the other's link was quicker: it carries messages and streams already.
-        let is_late =
-            matches!(direction, Direction::Dialled { .. }) && self.attached(peer).is_some();
+        // The two dialled each other, and the other's link was quicker: it carries messages and streams already, or is
+        // about to.
+        let is_late = matches!(direction, Direction::Dialled { .. }) && self.has_offered_join(peer);
         if is_late && refusal.is_none() {
             let (reason, text) = (GoodbyeReason::Duplicate, String::new());
             self.outputs.push_back(Output::CloseLink { link, reason, text });
@@ -135,6 +134,7 @@ impl Session {
                 comparison: None,
                 join_sent: None,
                 join_received: None,
+                on_hold: false,
                 deadline,
                 frames_before_join: 0,
             },
@@ -154,6 +154,7 @@ impl Session {
             remembers,
             introduced_by: self.members.get(&peer).and_then(|member| member.introduced_by),
             tags,
+            role: self.config.topology.role(),
         };
         self.send(link, Frame::Hello(hello));
     }
@@ -191,8 +192,9 @@ impl Session {
             return of_this_peer >= MAX_LINKS_PER_PEER;
         }
         let strangers = || self.links.values().filter(|link| !self.is_wanted(link.peer));
-        let network = remote.and_then(Network::of);
-        let neighbours = strangers().filter(|link| link.remote.and_then(Network::of) == network);
+        let network = remote.and_then(AddressBlock::of);
+        let neighbours =
+            strangers().filter(|link| link.remote.and_then(AddressBlock::of) == network);
         of_this_peer >= MAX_LINKS_PER_PEER
             || strangers().count() >= MAX_PENDING_LINKS
             || (network.is_some() && neighbours.count() >= MAX_PENDING_PER_ADDRESS)
@@ -225,6 +227,8 @@ impl Session {
             | Frame::Confirm(_)
             | Frame::Nudge(_)
             | Frame::Attention(_)
+            | Frame::Listen(_)
+            | Frame::Near(_)
             | Frame::Ping(_)
             | Frame::Pong(_) => link.join_sent.is_some() && link.join_received.is_some(),
         };
@@ -233,6 +237,9 @@ impl Session {
         }
         if link.frames_before_join > MAX_FRAMES_BEFORE_JOIN {
             return self.misbehaved(now, id, "too many frames before joining");
+        }
+        if link.on_hold && !matches!(frame, Frame::Goodbye(_)) {
+            self.release(now, id);
         }
         match frame {
             Frame::Hello(hello) => self.handle_hello(now, id, hello),
@@ -260,6 +267,8 @@ impl Session {
             }
             Frame::Nudge(nudge) => self.handle_nudge(now, peer, nudge.text),
             Frame::Attention(attention) => self.handle_activity(peer, attention.background),
+            Frame::Listen(listen) => self.handle_listen(now, peer, listen.wanted),
+            Frame::Near(near) => self.handle_near(now, id, peer, near),
             Frame::Ping(echo) => self.send(id, Frame::Pong(echo)),
             Frame::Pong(echo) => self.outputs.push_back(Output::Pong { peer, token: echo.token }),
         }
@@ -278,9 +287,17 @@ impl Session {
             let error = InviteError::Version { ours, theirs };
             return self.turn_away(now, id, GoodbyeReason::Version, text, &error);
         }
-        if hello.service != self.config.service {
-            let reason = GoodbyeReason::Service;
-            let text = format!("this side runs {}", self.config.service);
+        let own = self.config.topology;
+        let refusal = if hello.service != self.config.service {
+            Some((GoodbyeReason::Service, format!("this side runs {}", self.config.service)))
+        } else if !own.fits(hello.role) {
+            let other = hello.role.map_or(Topology::Mesh, |role| Topology::ClientServer { role });
+            let text = format!("one side {}, the other {}", own.as_text(), other.as_text());
+            Some((GoodbyeReason::Topology, text))
+        } else {
+            None
+        };
+        if let Some((reason, text)) = refusal {
             let error = InviteError::Refused { reason, text: text.clone() };
             return self.turn_away(now, id, reason, text, &error);
         }
@@ -313,61 +330,7 @@ impl Session {
         link.comparison = Some(comparison(&link.keys));
         self.drop_superseded_links(now, id, peer, gone, incarnation);
         self.greet_member(now, id, peer);
-        if self.keep_one_link(now, peer) == Some(id) {
-            self.send_invitation(now, peer, id);
-            self.offer_join(now, id);
-        }
-    }
-
-    /// Closes links of the peer that it knows to be dead, and those of its former self.
-    fn drop_superseded_links(
-        &mut self,
-        now: Timestamp,
-        newest: LinkId,
-        peer: PeerId,
-        gone: Option<LinkRef>,
-        incarnation: u64,
-    ) {
-        let superseded: Vec<LinkId> = self
-            .links
-            .iter()
-            .filter(|&(&id, link)| id != newest && link.peer == peer)
-            .filter(|(_, link)| {
-                let of_former_self =
-                    link.hello.as_ref().is_some_and(|hello| hello.incarnation != incarnation);
-                of_former_self || (gone.is_some() && link.reference == gone)
-            })
-            .map(|(&id, _)| id)
-            .collect();
-        for id in superseded {
-            self.drop_link(now, id, GoodbyeReason::Duplicate);
-        }
-    }
-
-    /// Of several links to the peer that have said hello, keeps the one that the other end keeps
-    /// too, and returns it.
-    fn keep_one_link(&mut self, now: Timestamp, peer: PeerId) -> Option<LinkId> {
-        let greeted: Vec<(LinkId, _)> = self
-            .links
-            .iter()
-            .filter(|(_, link)| link.peer == peer)
-            .filter_map(|(&id, link)| Some((id, link.rank()?)))
-            .collect();
-        let (kept, _) = *greeted.iter().max_by_key(|(_, rank)| *rank)?;
-        for (id, _) in greeted {
-            if id != kept {
-                self.drop_link(now, id, GoodbyeReason::Duplicate);
-            }
-        }
-        Some(kept)
-    }
-
-    /// The link to the peer that has said hello, if there is one.
-    pub(super) fn greeted_link(&self, peer: PeerId) -> Option<LinkId> {
-        self.links
-            .iter()
-            .find(|(_, link)| link.peer == peer && link.hello.is_some())
-            .map(|(&id, _)| id)
+        self.settle_on_link(now, id, peer);
     }
 
     pub(super) fn has_link(&self, peer: PeerId) -> bool {
@@ -413,6 +376,7 @@ impl Session {
                 }
             }
         }
+        self.use_link_that_waited(now, peer);
     }
 
     /// The other side sent what it must not: the link is closed, and a member is one no more.
@@ -439,6 +403,7 @@ impl Session {
         let peer = link.peer;
         self.forget_link(now, id);
         self.fail_sent_invitations(now, peer, id, &InviteError::LinkLost);
+        self.use_link_that_waited(now, peer);
         self.verify(peer);
     }
 
@@ -549,7 +514,11 @@ impl Session {
                 (true, false) => GoodbyeReason::TimedOut,
                 (false, _) => GoodbyeReason::Unneeded,
             };
+            let peer = self.links.get(&id).map(|link| link.peer);
             self.drop_link(now, id, reason);
+            if let Some(peer) = peer {
+                self.use_link_that_waited(now, peer);
+            }
         }
     }
 

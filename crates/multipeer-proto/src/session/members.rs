@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::{
-    Activity, DisconnectReason, Event, Inviting, Output, PeerInfo, Session, viability::Signs,
+    Activity, DisconnectReason, Event, Output, PeerInfo, Session, Topology, hubs::Listener,
+    viability::Signs,
 };
 use crate::{
     frame::{Digest, Frame, GoodbyeReason, Introduce, Join, MemberRecord, Members},
@@ -22,9 +23,11 @@ use crate::{
 /// each other.
 const DIGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// Pause between two rounds in which newcomers are introduced. When as many come as there are members, telling of
-/// each by itself would take the cube of their number.
-const INTRODUCTION_INTERVAL: Duration = Duration::from_millis(500);
+/// Pause between two rounds in which newcomers are introduced, at least ...
+const MIN_INTRODUCTION_INTERVAL: Duration = Duration::from_millis(500);
+/// ... and for each member who is told. When as many come as there are members, telling of each by itself would take the
+/// cube of their number.
+const INTRODUCTION_INTERVAL_PER_MEMBER: Duration = Duration::from_millis(25);
 
 /// A peer that is in the session, or may come in.
 #[derive(Debug, Default)]
@@ -46,8 +49,14 @@ pub(super) struct Member {
     pub(super) attached: Option<LinkId>,
     /// The link on which the present run of messages began, or is about to.
     pairing: Option<LinkRef>,
+    /// At which TCP port it relays, if it is a hub.
+    pub(super) relay_port: Option<u16>,
+    /// Whether it wants to know who is near this peer.
+    pub(super) listener: Listener,
     /// What it says that it is doing.
     pub(super) activity: Activity,
+    /// What of it the application knows.
+    pub(super) told_activity: Activity,
     /// How often it has nudged of late.
     pub(super) nudges: Option<RecentCount>,
     /// Its signs of life.
@@ -69,7 +78,7 @@ impl Member {
         match &self.name {
             Some(name) => {
                 let (name, info) = (name.clone(), self.info.clone());
-                PeerInfo { id, name, info, lasting_id: self.lasting }
+                PeerInfo { name, info, lasting_id: self.lasting, ..PeerInfo::unnamed(id) }
             }
             // A member is named by its hello; before it nobody sees this.
             None => PeerInfo::unnamed(id),
@@ -108,10 +117,14 @@ impl Session {
         if peer == self.config.id || self.is_full_for(peer) {
             return false;
         }
+        let known = self.members.len();
         let member = self.members.entry(peer).or_default();
         member.invited |= invited && !member.connected;
         if member.attached.is_none() && member.deadline.is_none() {
             member.deadline = Some(now + INTRODUCTION_TIMEOUT);
+        }
+        if self.members.len() != known {
+            self.served_changed();
         }
         if let Some(link) = self.greeted_link(peer) {
             self.note_hello(peer, link);
@@ -123,6 +136,7 @@ impl Session {
     pub(super) fn withdraw_consent(&mut self, peer: PeerId) {
         if self.members.get(&peer).is_some_and(|member| !member.connected) {
             self.members.remove(&peer);
+            self.served_changed();
         }
     }
 
@@ -163,6 +177,9 @@ impl Session {
 
     /// Says "to me, you are in" over the link, if that is so.
     pub(super) fn offer_join(&mut self, now: Timestamp, id: LinkId) {
+        if self.links.get(&id).is_none_or(|link| self.is_about_to_be_replaced(link)) {
+            return;
+        }
         let Some(link) = self.links.get_mut(&id) else {
             return;
         };
@@ -174,7 +191,8 @@ impl Session {
             let received = if pairing.is_some() { member.received } else { 0 };
             let addresses = self.own_addresses.clone();
             let host = self.host == Some(self.config.id);
-            let join = Join { pairing, received, addresses, host };
+            let relay_port = self.config.relay_port;
+            let join = Join { pairing, received, addresses, host, relay_port };
             // Should this link die before the answer comes, both sides still name the same run.
             member.pairing = pairing.or(link.reference);
             link.join_sent = Some(join.clone());
@@ -226,6 +244,7 @@ impl Session {
         let max_message_bytes = usize::try_from(hello.max_message_bytes).unwrap_or(usize::MAX);
         let (reference, remote) = (link.reference, link.remote);
         let (addresses, is_host) = (got.addresses.clone(), got.host);
+        let relay_port = got.relay_port;
         let invited = member.invited;
         if member.connected && !resumes {
             // The other side has given this one up. Its messages begin anew.
@@ -245,11 +264,14 @@ impl Session {
         let fresh = !member.connected;
         member.connected = true;
         member.invited = false;
+        member.relay_port = relay_port;
+        member.listener = Listener::default();
         let info = member.info(peer);
         self.dials.remove(&peer);
         self.former.remove(&peer);
         if fresh {
             self.event(Event::Connected(info.clone()));
+            self.name_nearby(peer);
         }
         self.outputs.push_back(Output::Attach {
             peer,
@@ -260,12 +282,13 @@ impl Session {
         });
         self.note_heard(now, peer);
         self.tell_activity(id, fresh);
+        self.ask_hub(id, peer);
         self.settle_invitations(now, &info);
         if is_host && self.host.is_none() {
             self.host = Some(peer);
             self.leave_inviting_to_host(now);
         }
-        if fresh && invited {
+        if fresh && invited && self.config.topology == Topology::Mesh {
             self.introduce(now, peer, id);
         }
         self.send_removals(id, peer);
@@ -277,7 +300,11 @@ impl Session {
     fn introduce(&mut self, now: Timestamp, peer: PeerId, link: LinkId) {
         self.send_members(now, link, peer);
         self.newcomers.insert(peer);
-        let next = self.introduced_at.map_or(now, |at| now.max(at + INTRODUCTION_INTERVAL));
+        let members = u32::try_from(self.members.len()).unwrap_or(u32::MAX);
+        let pause = INTRODUCTION_INTERVAL_PER_MEMBER.saturating_mul(members);
+        // Who waits to be introduced does so for as long as an unused link lives.
+        let pause = pause.clamp(MIN_INTRODUCTION_INTERVAL, IDLE_LINK_TIMEOUT / 4);
+        let next = self.introduced_at.map_or(now, |at| now.max(at + pause));
         self.introduce_at.get_or_insert(next);
     }
 
@@ -332,11 +359,16 @@ impl Session {
         from: PeerId,
         records: Vec<MemberRecord>,
     ) {
-        if !self.members.get(&from).is_some_and(|member| member.connected) {
+        // Who is linked with a host is linked with nobody else.
+        let takes = self.config.topology == Topology::Mesh && self.is_connected(from);
+        if !takes {
             return;
         }
         for record in records {
             let peer = record.id;
+            if self.is_no_news(&record) {
+                continue;
+            }
             let gone_for_good = self.former.get(&peer).is_some_and(|former| {
                 !former.may_return && former.incarnation == Some(record.incarnation)
             });
@@ -381,6 +413,15 @@ impl Session {
         }
     }
 
+    /// Whether a member is told of that is linked already: when many meet, everyone tells of everyone.
+    fn is_no_news(&self, record: &MemberRecord) -> bool {
+        self.members.get(&record.id).is_some_and(|member| {
+            let is_same = member.incarnation == Some(record.incarnation);
+            let adds_nothing = record.voucher.is_none() || member.voucher == record.voucher;
+            is_same && adds_nothing && member.attached.is_some()
+        })
+    }
+
     fn digest(&self) -> Digest {
         let attached = self.members.iter().filter(|(_, member)| member.attached.is_some());
         let ids = attached.map(|(id, _)| id).chain([&self.config.id]);
@@ -419,7 +460,7 @@ impl Session {
         peer: PeerId,
         digest: &Digest,
     ) {
-        if *digest == self.digest() {
+        if *digest == self.digest() || self.config.topology != Topology::Mesh {
             return;
         }
         self.send_members(now, link, peer);
@@ -471,12 +512,17 @@ impl Session {
         let Some(member) = self.members.remove(&peer) else {
             return;
         };
+        if self.config.relay_port.is_some() && why == DisconnectReason::Left {
+            self.see_off(now, peer);
+        }
+        self.served_changed();
         self.gone.remove(&peer);
         self.dials.remove(&peer);
         if !member.connected {
             return;
         }
-        if self.config.inviting == Inviting::Everyone && self.members.is_empty() {
+        // Those who are only about to come belong to no session that has a host.
+        if !self.config.is_host() && !self.members.values().any(|member| member.connected) {
             self.host = None;
         }
         let may_return = matches!(
@@ -490,6 +536,7 @@ impl Session {
         let info = member.info(peer);
         self.outputs.push_back(Output::Detach { peer });
         self.event(Event::Disconnected { peer: info, reason: why });
+        self.forget_hub(now, peer);
         self.membership_changed(now);
     }
 

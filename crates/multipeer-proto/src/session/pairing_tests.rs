@@ -5,7 +5,7 @@ use super::{
     tests::{config, id, started},
     *,
 };
-use crate::{frame::Frame, name::DisplayName, trust::Admission};
+use crate::{frame::Frame, name::DisplayName, trust::Admission, way::Way};
 
 /// Of Alice, who is 77 to those whom she has admitted, and paired with Bob.
 fn alice(announce: Announce, admission: Admission) -> Config {
@@ -95,7 +95,10 @@ fn heard(announce: Announce, listener: Config) -> PeerInfo {
     let announcement = announcement.unwrap();
     assert_eq!((announcement.name.as_ref(), announcement.peer), (None, id(1)));
     let mut bob = started(listener);
-    bob.handle(Timestamp::ZERO, Input::Discovered { announcement, addresses: Vec::new() });
+    bob.handle(
+        Timestamp::ZERO,
+        Input::Discovered { announcement, addresses: Vec::new(), way: Way::Mdns },
+    );
     bob.nearby().next().unwrap()
 }
 
@@ -107,6 +110,7 @@ fn paired_devices_recognise_who_announces_itself_and_nobody_else_does() {
     assert_eq!((recognised.known_id(), recognised.name), (id(77), name()));
     let on_the_list = Config { admission: listed(77), ..config(2) };
     assert_eq!(heard(Announce::Paired, on_the_list).lasting_id, Some(id(77)));
-    assert_eq!(heard(Announce::Paired, bob(3)), PeerInfo::unnamed(id(1)), "not paired with her");
-    assert_eq!(heard(Announce::Private, bob(2)), PeerInfo::unnamed(id(1)));
+    let unnamed = PeerInfo { ways: Way::Mdns.into(), ..PeerInfo::unnamed(id(1)) };
+    assert_eq!(heard(Announce::Paired, bob(3)), unnamed, "not paired with her");
+    assert_eq!(heard(Announce::Private, bob(2)), unnamed);
 }

@@ -22,7 +22,7 @@ use crate::{
     recent::RecentCount,
     time::Timestamp,
     trust::{
-        Admission, CERTIFICATE_SCHEME, Exchange, LastingId, LinkKeys, Proofs, Role, Scheme,
+        Admission, CERTIFICATE_SCHEME, Exchange, LastingId, LinkKeys, LinkRole, Proofs, Scheme,
         Subject, Verified, VoucherError,
     },
 };
@@ -30,7 +30,7 @@ use crate::{
 /// A link on which the peer is not admitted yet, or has not presented itself.
 #[derive(Debug)]
 pub(super) struct Proving {
-    role: Role,
+    role: LinkRole,
     /// The member that the peer was when the link came up.
     remembered: Option<Remembered>,
     stage: Stage,
@@ -113,11 +113,11 @@ impl Proving {
     }
 
     /// Waits for the peer's certificate.
-    pub(super) fn certificate(role: Role, hello: Hello) -> Self {
+    pub(super) fn certificate(role: LinkRole, hello: Hello) -> Self {
         Self { role, remembered: None, stage: Stage::Certificate(Box::new(hello)) }
     }
 
-    pub(super) fn into_certificate(self) -> Option<(Role, Hello)> {
+    pub(super) fn into_certificate(self) -> Option<(LinkRole, Hello)> {
         match self.stage {
             Stage::Certificate(hello) => Some((self.role, *hello)),
             _ => None,
@@ -125,11 +125,11 @@ impl Proving {
     }
 
     /// Waits for what the application says about the certificate of this subject.
-    pub(super) fn verdict(role: Role, hello: Hello, subject: String) -> Self {
+    pub(super) fn verdict(role: LinkRole, hello: Hello, subject: String) -> Self {
         Self { role, remembered: None, stage: Stage::Verdict(Box::new(hello), subject, None) }
     }
 
-    pub(super) fn into_verdict(self) -> Option<(Role, Hello, String, Option<Profile>)> {
+    pub(super) fn into_verdict(self) -> Option<(LinkRole, Hello, String, Option<Profile>)> {
         match self.stage {
             Stage::Verdict(hello, subject, profile) => Some((self.role, *hello, subject, profile)),
             _ => None,
@@ -145,7 +145,7 @@ impl Proving {
     /// if that has shown none since.
     pub(super) fn shown_at(&self) -> Option<Timestamp> {
         match &self.stage {
-            Stage::Proof(awaited) if self.role == Role::Dialler => Some(awaited.since),
+            Stage::Proof(awaited) if self.role == LinkRole::Dialler => Some(awaited.since),
             _ => None,
         }
     }
@@ -189,8 +189,8 @@ impl Session {
         keys: &LinkKeys,
     ) -> (Proving, Vec<ExchangeOffer>) {
         let role = match direction {
-            Direction::Dialled { .. } => Role::Dialler,
-            Direction::Accepted => Role::Acceptor,
+            Direction::Dialled { .. } => LinkRole::Dialler,
+            Direction::Accepted => LinkRole::Acceptor,
         };
         let ids = [self.config.id, peer];
         let (mut begun, mut offers) = (Vec::new(), Vec::new());
@@ -227,8 +227,8 @@ impl Session {
     ) -> Option<ByteVec> {
         self.config.lasting.as_ref()?;
         let ends = match proving.role {
-            Role::Dialler => [self.config.id, peer],
-            Role::Acceptor => [peer, self.config.id],
+            LinkRole::Dialler => [self.config.id, peer],
+            LinkRole::Acceptor => [peer, self.config.id],
         };
         Some(self.pairing.shown(proving.role, ends, keys)?.into())
     }
@@ -277,7 +277,7 @@ impl Session {
         let confirmation = awaited.proofs.ours;
         link.proving =
             Some(Proving { role, remembered: None, stage: Stage::Proof(Box::new(awaited)) });
-        if role == Role::Dialler {
+        if role == LinkRole::Dialler {
             self.send(id, Frame::Proof(Proof { confirmation }));
         }
     }
@@ -296,7 +296,7 @@ impl Session {
             let text = error.to_string();
             return self.turn_away(now, id, GoodbyeReason::NotAdmitted, text, &error);
         }
-        if role == Role::Acceptor {
+        if role == LinkRole::Acceptor {
             self.send(id, Frame::Proof(ours));
         }
         self.wrong_proofs.by_peer.remove(&peer);
@@ -304,7 +304,7 @@ impl Session {
     }
 
     /// The peer may be here: it is told this side's name, and tells its own.
-    pub(super) fn admit(&mut self, id: LinkId, role: Role, hello: Hello, verified: Verified) {
+    pub(super) fn admit(&mut self, id: LinkId, role: LinkRole, hello: Hello, verified: Verified) {
         let Some(link) = self.links.get_mut(&id) else { return };
         link.verified = Some(verified);
         let stage = Stage::Profile(Box::new(hello));
@@ -340,7 +340,7 @@ impl Session {
         now: Timestamp,
         id: LinkId,
         peer: PeerId,
-        role: Role,
+        role: LinkRole,
         hello: Hello,
     ) {
         let introduced_by = hello.introduced_by;
@@ -450,15 +450,15 @@ impl Session {
 
 /// The exchange that both sides have begun: the first of the dialler's that the acceptor has. With
 /// the other side's message.
-fn common(role: Role, begun: Vec<Begun>, theirs: &[ExchangeOffer]) -> Option<(Begun, Bytes)> {
+fn common(role: LinkRole, begun: Vec<Begun>, theirs: &[ExchangeOffer]) -> Option<(Begun, Bytes)> {
     let matches = |ours: &Begun, offer: &ExchangeOffer| {
         (ours.scheme, &ours.name) == (offer.scheme, &offer.name)
     };
     let index = match role {
-        Role::Dialler => {
+        LinkRole::Dialler => {
             begun.iter().position(|ours| theirs.iter().any(|offer| matches(ours, offer)))?
         }
-        Role::Acceptor => {
+        LinkRole::Acceptor => {
             theirs.iter().find_map(|offer| begun.iter().position(|ours| matches(ours, offer)))?
         }
     };

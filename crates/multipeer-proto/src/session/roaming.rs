@@ -9,8 +9,9 @@ use std::{net::SocketAddr, time::Duration};
 use super::{Session, viability};
 use crate::{
     frame::GoodbyeReason,
-    id::LinkId,
+    id::{LinkId, PeerId},
     limits::{LISTEN_INTERVAL, MAX_ADDRESSES},
+    network::Network,
     time::Timestamp,
 };
 
@@ -31,6 +32,18 @@ impl Session {
         }
     }
 
+    pub(super) fn handle_own_networks(&mut self, now: Timestamp, networks: Vec<Network>) {
+        if self.own_networks.as_ref() != Some(&networks) {
+            self.own_networks = Some(networks);
+            self.dial_all_soon(now);
+        }
+    }
+
+    /// The networks that this peer is part of, if that was said.
+    pub(super) fn own_networks(&self) -> Option<&[Network]> {
+        self.own_networks.as_deref()
+    }
+
     /// Gives up links on which nothing came since this peer has moved.
     pub(super) fn leave_links_behind(&mut self, now: Timestamp) {
         let Some(moved_at) = self.moved_at else { return };
@@ -41,9 +54,11 @@ impl Session {
         self.moved_at = None;
         // What is heard of at one look may be from before.
         let since = moved_at + LISTEN_INTERVAL;
-        let silent = self.members.values().filter(|member| member.signs.latest() <= since);
-        for link in silent.filter_map(|member| member.attached).collect::<Vec<LinkId>>() {
-            self.drop_link(now, link, GoodbyeReason::Duplicate);
+        let silent = self.members.iter().filter(|(_, member)| member.signs.latest() <= since);
+        let links = silent.filter_map(|(&peer, member)| Some((peer, member.attached?)));
+        for (peer, link) in links.collect::<Vec<(PeerId, LinkId)>>() {
+            self.drop_link(now, link, GoodbyeReason::TimedOut);
+            self.use_link_that_waited(now, peer);
         }
     }
 

@@ -8,7 +8,9 @@ use super::*;
 use crate::{
     DeclineReason, DisplayName, ServiceType,
     frame::{Digest, Goodbye, Hello, Join, Profile},
+    limits,
     trust::LinkKeys,
+    way::Way,
 };
 
 const A: u8 = 1;
@@ -54,6 +56,7 @@ fn hello(byte: u8, attempt: u64) -> Hello {
         remembers: None,
         introduced_by: None,
         tags: None,
+        role: None,
     }
 }
 
@@ -73,7 +76,7 @@ fn keys() -> LinkKeys {
 }
 
 fn join(pairing: Option<LinkRef>) -> Frame {
-    Frame::Join(Join { pairing, received: 0, addresses: Vec::new(), host: false })
+    Frame::Join(Join { pairing, received: 0, addresses: Vec::new(), host: false, relay_port: None })
 }
 
 fn link_up(session: &mut Session, link: u64, byte: u8) {
@@ -311,9 +314,11 @@ fn commands_take_effect_in_the_order_given() {
             name: Some(DisplayName::new("Bob").unwrap()),
             info: DiscoveryInfo::default(),
             tags: None,
+            role: None,
         };
         let addresses = vec![([10, 0, 0, 2], 2).into()];
-        session.handle(Timestamp::ZERO, Input::Discovered { announcement, addresses });
+        session
+            .handle(Timestamp::ZERO, Input::Discovered { announcement, addresses, way: Way::Mdns });
     };
     discovered(&mut session);
     drain(&mut session);
@@ -334,6 +339,42 @@ fn commands_take_effect_in_the_order_given() {
     let result = Err(InviteError::Cancelled);
     assert_eq!(outputs.pop_front(), Some(Output::InviteAnswered { invitation, result }));
     assert_eq!(outputs.pop_front(), Some(Output::Look(false)));
+}
+
+#[test]
+fn among_many_few_dials_begin_at_a_time_and_those_first_that_are_ones_own() {
+    let mut session = session(A, Joining::Automatic);
+    let now = Timestamp::ZERO;
+    for byte in 100..164 {
+        let PeerInfo { id: peer, name, info, .. } = PeerInfo::unnamed(id(byte));
+        let announcement = Announcement { peer, name: Some(name), info, tags: None, role: None };
+        let addresses = vec![([10, 0, 0, byte], 2).into()];
+        session.handle(now, Input::Discovered { announcement, addresses, way: Way::Mdns });
+    }
+    let dialled = |session: &mut Session| -> Vec<PeerId> {
+        let outputs = drain(session).into_iter();
+        outputs
+            .filter_map(|output| match output {
+                Output::Dial { peer, .. } => Some(peer),
+                _ => None,
+            })
+            .collect()
+    };
+    let first = dialled(&mut session);
+    assert_eq!(first.len(), limits::MAX_FRESH_DIALS);
+    session.handle(now + limits::SLOW_DIAL, Input::Tick);
+    let more = dialled(&mut session);
+    assert_eq!(more.len(), limits::MAX_FRESH_DIALS, "who does not answer holds up nobody");
+    session.handle(now + limits::SLOW_DIAL * 2, Input::Tick);
+    let rest = dialled(&mut session);
+    assert_eq!(first.len() + more.len() + rest.len(), limits::MAX_DIALS);
+    assert_eq!(session.poll_timeout().filter(|&at| at <= now + limits::SLOW_DIAL * 2), None);
+    let own = |id: &&PeerId| !session.yields_to(**id);
+    // The first were few when they were found, and nobody was waited for.
+    let later: Vec<PeerId> = [more, rest].concat();
+    assert_eq!(later.iter().filter(own).count(), later.len());
+    let theirs = (100..164).filter(|&byte| session.yields_to(id(byte))).count();
+    assert!((16..48).contains(&theirs), "about half of them dial this one, not {theirs}");
 }
 
 #[test]

@@ -24,7 +24,7 @@ pub enum Violation {
     LostWithoutFound { at: Run, peer: PeerId },
     ReportedWhileNotLooking { at: Run, peer: PeerId },
     FoundItself { at: Run },
-    Unbounded { at: Run, sizes: [usize; 9] },
+    Unbounded { at: Run, sizes: [usize; 10] },
     HonestPeerMisbehaved { at: Run },
     NotAdmitted { at: Run, peer: PeerId },
     ViabilityToldTwice { at: Run, peer: PeerId },
@@ -33,6 +33,7 @@ pub enum Violation {
     BadConfirmation { at: Run, from: PeerId, error: DeliveryError },
     NotHealed { missing: String },
     DifferentLinks { between: Run, and: Run },
+    EndedInUse { at: Run, peer: PeerId },
     Spins,
 }
 
@@ -92,6 +93,9 @@ impl fmt::Display for Violation {
             Self::NotHealed { missing } => write!(f, "5: after the network healed, {missing}"),
             Self::DifferentLinks { between, and } => {
                 write!(f, "1: {between} and {and} do not use the same one link")
+            }
+            Self::EndedInUse { at, peer } => {
+                write!(f, "1: {at} ended a link to {peer:?} that works and that both use")
             }
             Self::Spins => f.write_str("somebody wants to be woken over and over"),
         }

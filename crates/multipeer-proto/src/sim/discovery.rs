@@ -6,7 +6,7 @@ use super::{
     Run,
     world::{Happening, Result, World},
 };
-use crate::{Announcement, Input, PeerId, PeerInfo};
+use crate::{Announcement, Input, PeerId, PeerInfo, Way};
 
 impl World {
     pub(super) fn announce(&mut self, run: Run) {
@@ -20,7 +20,7 @@ impl World {
             return;
         }
         let announced = host.announced;
-        let announcement = announcement_of(run.id);
+        let announcement = self.announcement_of(run.id);
         if announced {
             for (other, heard_by) in self.listeners() {
                 let heard = self.reachable(index, other) && self.random.random_bool(0.8);
@@ -48,7 +48,7 @@ impl World {
             return Ok(());
         }
         let addresses = vec![std::net::SocketAddr::from(([10, 0, 0, 1], 1))];
-        self.input(run, Input::Discovered { announcement, addresses })
+        self.input(run, Input::Discovered { announcement, addresses, way: Way::Mdns })
     }
 
     pub(super) fn verified(&mut self, run: Run, peer: PeerId) -> Result {
@@ -59,15 +59,17 @@ impl World {
             announced && ends.is_some_and(|(a, b)| self.reachable(a, b))
         });
         if there {
-            let announcement = announcement_of(peer);
+            let announcement = self.announcement_of(peer);
             self.hear(run, announcement)
         } else {
-            self.input(run, Input::Lost { peer })
+            self.input(run, Input::Lost { peer, way: Way::Mdns })
         }
     }
-}
 
-fn announcement_of(peer: PeerId) -> Announcement {
-    let PeerInfo { id, name, info, .. } = PeerInfo::unnamed(peer);
-    Announcement { peer: id, name: Some(name), info, tags: None }
+    fn announcement_of(&self, peer: PeerId) -> Announcement {
+        let PeerInfo { id, name, info, .. } = PeerInfo::unnamed(peer);
+        let host = self.run_of(peer).and_then(|run| self.index_of(run));
+        let role = host.and_then(|host| self.scenario.topology(host).role());
+        Announcement { peer: id, name: Some(name), info, tags: None, role }
+    }
 }

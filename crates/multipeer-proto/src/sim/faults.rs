@@ -9,10 +9,10 @@ use super::{
     scenario::Scenario,
     world::{Happening, Result, World},
 };
-use crate::{Activity, Command, DiscoveryInfo, Input, PeerId};
+use crate::{Activity, Command, DiscoveryInfo, Input, PeerId, Way};
 
 /// Time without a sign of life after which the transport gives a connection up.
-const IDLE: (u64, u64) = (4000, 4500);
+pub(super) const IDLE: (u64, u64) = (4000, 4500);
 
 impl World {
     /// One fault, or one thing that an application does at an awkward moment.
@@ -62,9 +62,18 @@ impl World {
                 let activity = activity[self.random.random_range(0..2)];
                 self.command(host, Command::SetActivity(activity))
             }
-            96..98 => self.move_to_another_address(host),
+            96..97 => self.move_to_another_address(host),
+            97..98 => self.fall_behind(host),
             _ => self.false_alarm(host),
         }
+    }
+
+    /// The application does not come to take its events for a while.
+    fn fall_behind(&mut self, host: usize) -> Result {
+        let Some(run) = self.hosts[host].as_ref().map(|host| host.run) else { return Ok(()) };
+        let input = Box::new(Input::Behind(false));
+        self.within(0, 10_000, Happening::Input { run, input });
+        self.input(run, Input::Behind(true))
     }
 
     /// The host has another address; its links may have moved with it, or be silent until somebody gives
@@ -130,9 +139,7 @@ impl World {
             *part = self.random.random_range(0..parts);
         }
         for connection in self.connections.keys().copied().collect::<Vec<_>>() {
-            for side in [Side::Dialler, Side::Dialled] {
-                self.within(IDLE.0, IDLE.1, Happening::IdleTimeout { connection, side });
-            }
+            self.time_out(connection);
         }
     }
 
@@ -157,6 +164,7 @@ impl World {
                 Some((id, side))
             })
             .collect();
+        self.relay_gone(host.run);
         for (connection, side) in affected {
             self.within(0, IDLE.1, Happening::LinkDown { connection, side });
         }
@@ -181,6 +189,6 @@ impl World {
         } else {
             runs[self.random.random_range(0..runs.len())].id
         };
-        self.input(run, Input::Lost { peer })
+        self.input(run, Input::Lost { peer, way: Way::Mdns })
     }
 }

@@ -48,7 +48,7 @@ impl World {
             }
             6 => {
                 let (pairing, addresses) = (None, Vec::new());
-                Frame::Join(Join { pairing, received: 0, addresses, host: true })
+                Frame::Join(Join { pairing, received: 0, addresses, host: true, relay_port: None })
             }
             7 => {
                 let voucher = Voucher {

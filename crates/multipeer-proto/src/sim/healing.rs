@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     Violation,
-    scenario::Room,
+    scenario::{Room, Scenario},
     world::{Happening, Result, World},
 };
 use crate::{Activity, Command, Input, PeerId, Timestamp};
@@ -63,7 +63,8 @@ impl World {
         let removed = |id: PeerId| {
             self.hosts.iter().flatten().any(|host| host.session.removal_of(id).is_some())
         };
-        for host in self.hosts.iter().flatten() {
+        for (index, host) in self.hosts.iter().enumerate() {
+            let Some(host) = host else { continue };
             if removed(host.run.id) {
                 if host.session.peers().next().is_some() {
                     let missing = format!("{} was removed and still has company", host.run);
@@ -73,15 +74,27 @@ impl World {
             }
             let mut expected: Vec<PeerId> = alive.iter().map(|run| run.id).collect();
             let room = self.rooms.get(&host.run.id);
-            expected.retain(|&id| id != host.run.id && self.rooms.get(&id) == room && !removed(id));
+            let is_apart = |id: PeerId| {
+                let other = self.run_of(id).and_then(|run| self.index_of(run));
+                other.is_some_and(|other| !self.scenario.belong_together(index, other))
+            };
+            expected.retain(|&id| {
+                id != host.run.id && self.rooms.get(&id) == room && !removed(id) && !is_apart(id)
+            });
             expected.sort_unstable();
             let listed: Vec<PeerId> = host.session.peers().map(|peer| peer.id).collect();
             if listed != expected {
                 let missing = format!("{} lists {listed:?} and not {expected:?}", host.run);
                 return Some(Violation::NotHealed { missing });
             }
+            // Whom a host does not hear, the hubs have told it of.
+            let near: Vec<PeerId> = host.session.nearby().map(|peer| peer.id).collect();
+            if self.scenario == Scenario::Hubs && expected.iter().any(|id| !near.contains(id)) {
+                let missing = format!("{} has near {near:?} and not {expected:?}", host.run);
+                return Some(Violation::NotHealed { missing });
+            }
             for other in self.hosts.iter().flatten().filter(|other| other.run != host.run) {
-                if self.rooms.get(&other.run.id) != room || removed(other.run.id) {
+                if !expected.contains(&other.run.id) {
                     continue;
                 }
                 if !host.session.is_viable(other.run.id) {

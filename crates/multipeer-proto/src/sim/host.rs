@@ -1,13 +1,13 @@
 //! One simulated peer: the session, and what its driver would keep.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
 use super::{Run, Violation, network::ConnectionId};
 use crate::{
     Config, DisplayName, Input, Joining, LinkId, Outbox, PeerId, ServiceType, Session, Timestamp,
-    delivery::Inbox, limits::OUTBOX_BYTES, trust::Admission,
+    delivery::Inbox, limits::OUTBOX_BYTES,
 };
 
 /// Messages of one peer, in both directions.
@@ -33,6 +33,15 @@ impl Lane {
     }
 }
 
+/// What a run is before anything is set.
+pub(super) fn config_of(run: Run) -> Config {
+    let name = DisplayName::new(format!("host {}", run.id.short()));
+    let service = ServiceType::new("sim");
+    let (Ok(name), Ok(service)) = (name, service) else { unreachable!("these are names") };
+    // As far apart as the microseconds that the library counts.
+    Config::new(run.id, service, name, run.incarnation * 1_000_000)
+}
+
 /// One start of one host.
 #[derive(Debug)]
 pub(super) struct Host {
@@ -48,6 +57,10 @@ pub(super) struct Host {
     /// The wake-up that is scheduled, to tell it from those that are outdated.
     pub(super) wake_at: Option<Timestamp>,
     pub(super) announced: bool,
+    /// The hub at whose relay it waits for links, ...
+    pub(super) home: Option<PeerId>,
+    /// ... and those at whose relays it is besides, because it has dialled through them.
+    pub(super) at_relays: BTreeSet<PeerId>,
     /// When something last came from each peer, or a link of it began to carry messages.
     pub(super) heard: BTreeMap<PeerId, Timestamp>,
     pub(super) over: bool,
@@ -56,25 +69,11 @@ pub(super) struct Host {
 }
 
 impl Host {
-    pub(super) fn new(
-        run: Run,
-        joining: Joining,
-        window: std::time::Duration,
-        admission: Admission,
-    ) -> Self {
-        let name = DisplayName::new(format!("host {}", run.id.short()));
-        let service = ServiceType::new("sim");
-        let (Ok(name), Ok(service)) = (name, service) else { unreachable!("these are names") };
-        let config = Config {
-            joining,
-            reconnect_window: window,
-            admission,
-            ..Config::new(run.id, service, name, run.incarnation)
-        };
+    pub(super) fn new(run: Run, config: Config) -> Self {
         Self {
             run,
+            joining: config.joining,
             session: Session::new(config),
-            joining,
             lanes: BTreeMap::new(),
             links: BTreeMap::new(),
             next_link: 0,
@@ -82,6 +81,8 @@ impl Host {
             invited: BTreeMap::new(),
             wake_at: None,
             announced: false,
+            home: None,
+            at_relays: BTreeSet::new(),
             heard: BTreeMap::new(),
             over: false,
             outbox_bytes: OUTBOX_BYTES / 2048,
@@ -146,6 +147,7 @@ impl Host {
             MAX_NEARBY,
             crate::limits::MAX_WRONG_PROVERS,
             crate::limits::MAX_REMOVALS,
+            crate::limits::MAX_REPEATED,
         ];
         let sizes = self.session.table_sizes();
         if sizes.iter().zip(limits).any(|(&size, limit)| size > limit) {

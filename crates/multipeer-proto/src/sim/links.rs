@@ -3,12 +3,13 @@
 use rand::RngExt;
 
 use super::{
-    Run,
+    Run, Violation,
+    faults::IDLE,
     network::{Connection, ConnectionId, End, Packet, Side, Stream},
-    world::{Happening, RETRANSMIT, Result, World},
+    world::{Happening, RETRANSMIT, Result, World, address_of},
 };
 use crate::{
-    Direction, Frame, GoodbyeReason, Input, LinkId, PeerId, frame::Goodbye, trust::LinkKeys,
+    Direction, Frame, GoodbyeReason, Input, LinkId, PeerId, Relay, frame::Goodbye, trust::LinkKeys,
 };
 
 /// What stands for a link's secrets: the same for the same numbers, and for no others.
@@ -19,21 +20,27 @@ fn link_bytes(ConnectionId(id): ConnectionId, number: u8) -> [u8; 32] {
 }
 
 impl World {
-    pub(super) fn connect(&mut self, from: Run, peer: PeerId, attempt: u64) {
+    pub(super) fn connect(&mut self, from: Run, peer: PeerId, attempt: u64, relays: &[Relay]) {
         let target = self.run_of(peer).and_then(|to| self.index_of(to).map(|index| (to, index)));
-        let found = self
-            .index_of(from)
-            .zip(target)
-            .filter(|&(a, (_, b))| self.reachable(a, b) && !self.random.random_bool(0.05));
-        let Some((a, (to, b))) = found else {
+        let ends = self.index_of(from).zip(target);
+        let found = ends
+            .and_then(|(a, (to, b))| {
+                let direct = self.reachable(a, b);
+                let hub = relays.iter().find_map(|relay| self.hub_between(relay.hub, from, to));
+                (direct || hub.is_some()).then_some((a, to, b, hub.filter(|_| !direct)))
+            })
+            .filter(|_| !self.random.random_bool(0.05));
+        let Some((a, to, b, hub)) = found else {
             self.within(10, 5000, Happening::DialFailed { from, peer, attempt });
             return;
         };
+        self.report.relayed += u64::from(hub.is_some());
         let connection = ConnectionId(self.ids + self.scheduled);
         let mut ends = Connection {
             attempt,
             dialler: End::new(a, from),
             dialled: End::new(b, to),
+            hub,
             dead: false,
         };
         // At times the network dies just then, and at most one end sees the connection.
@@ -48,11 +55,60 @@ impl World {
         }
     }
 
+    /// The hub, if it relays between the two at the moment.
+    fn hub_between(&self, hub: PeerId, from: Run, to: Run) -> Option<Run> {
+        let hub = self.run_of(hub)?;
+        let waits = |run| {
+            let index = self.index_of(run)?;
+            let host = self.hosts[index].as_ref()?;
+            let is_there = host.home == Some(hub.id) || host.at_relays.contains(&hub.id);
+            is_there.then_some(())
+        };
+        waits(from)?;
+        waits(to)?;
+        self.relays(hub, from, to).then_some(hub)
+    }
+
+    /// Whether a hub is there, reaches both, and relays for both.
+    fn relays(&self, hub: Run, a: Run, b: Run) -> bool {
+        self.index_of(hub).is_some_and(|index| {
+            let session = self.hosts[index].as_ref().map(|host| &host.session);
+            let serves = |run: Run| session.is_some_and(|s| s.served().any(|id| id == run.id));
+            let reaches = |run| self.index_of(run).is_some_and(|at| self.reachable(index, at));
+            [a, b].into_iter().all(|run| serves(run) && reaches(run))
+        })
+    }
+
+    /// A hub relays for others than before.
+    pub(super) fn cut_off_unserved(&mut self, hub: Run) {
+        let through = self.connections.iter().filter(|(_, c)| c.hub == Some(hub));
+        let cut = through.filter(|(_, c)| !self.relays(hub, c.dialler.run, c.dialled.run));
+        for connection in cut.map(|(&id, _)| id).collect::<Vec<_>>() {
+            self.time_out(connection);
+        }
+    }
+
+    /// A hub is gone: those linked through it hear nothing of each other any more.
+    pub(super) fn relay_gone(&mut self, hub: Run) {
+        let through = self.connections.iter().filter(|(_, c)| c.hub == Some(hub));
+        for connection in through.map(|(&id, _)| id).collect::<Vec<_>>() {
+            self.time_out(connection);
+        }
+    }
+
+    /// The ends of a connection find out by themselves whether it is still alive.
+    pub(super) fn time_out(&mut self, connection: ConnectionId) {
+        for side in [Side::Dialler, Side::Dialled] {
+            self.within(IDLE.0, IDLE.1, Happening::IdleTimeout { connection, side });
+        }
+    }
+
     pub(super) fn link_up(&mut self, id: ConnectionId, side: Side) -> Result {
         let Some(connection) = self.connections.get_mut(&id) else {
             return Ok(());
         };
         let attempt = connection.attempt;
+        let remote = connection.hub.is_none().then_some(connection.end(side.other()).host);
         let peer = connection.end(side.other()).run.id;
         let end = connection.end(side);
         let run = end.run;
@@ -76,7 +132,8 @@ impl World {
         // The same at both ends, and at no other link.
         let (exporter, random) = (link_bytes(id, 0), link_bytes(id, 1 + side as u8));
         let keys = LinkKeys::new(exporter, random);
-        self.input(run, Input::LinkUp { link, peer, direction, remote: None, keys })
+        let remote = remote.map(address_of);
+        self.input(run, Input::LinkUp { link, peer, direction, remote, keys })
     }
 
     /// Sends a packet from a host over one of its links.
@@ -109,7 +166,12 @@ impl World {
     /// Whether nothing gets through the connection at the moment.
     pub(super) fn is_stalled(&self, id: ConnectionId) -> bool {
         self.connections.get(&id).is_none_or(|connection| {
-            connection.dead || !self.reachable(connection.dialler.host, connection.dialled.host)
+            let (a, b) = (&connection.dialler, &connection.dialled);
+            let reaches = match connection.hub {
+                Some(hub) => self.relays(hub, a.run, b.run),
+                None => self.reachable(a.host, b.host),
+            };
+            connection.dead || !reaches
         })
     }
 
@@ -170,7 +232,13 @@ impl World {
         link: LinkId,
         reason: GoodbyeReason,
         text: String,
-    ) {
+    ) -> Result {
+        if reason == GoodbyeReason::Duplicate
+            && let Some((id, side)) = self.end_of(index, link)
+            && let Some((at, peer)) = self.in_use(id, side)
+        {
+            return Err(Violation::EndedInUse { at, peer });
+        }
         let goodbye = Frame::Goodbye(Goodbye { reason, text });
         self.transmit(index, link, Stream::Control, Packet::Control(goodbye));
         self.transmit(index, link, Stream::Control, Packet::Close);
@@ -182,5 +250,19 @@ impl World {
             let side = side.other();
             self.within(5000, 6000, Happening::LinkDown { connection: id, side });
         }
+        Ok(())
+    }
+
+    /// Whose link it is, and to whom, if both ends use it and it works.
+    fn in_use(&self, id: ConnectionId, side: Side) -> Option<(Run, PeerId)> {
+        let connection = self.connections.get(&id)?;
+        let (own, other) = (connection.end(side), connection.end(side.other()));
+        let uses = |end: &End, peer: PeerId| {
+            let host = self.index_of(end.run).and_then(|index| self.hosts[index].as_ref());
+            let lane = host.and_then(|host| host.lanes.get(&peer));
+            !end.closed && lane.is_some_and(|lane| lane.link.is_some() && lane.link == end.link)
+        };
+        let used = uses(own, other.run.id) && uses(other, own.run.id);
+        (used && !connection.dead).then_some((own.run, other.run.id))
     }
 }

@@ -90,6 +90,8 @@ pub(super) struct Connection {
     pub(super) attempt: u64,
     pub(super) dialler: End,
     pub(super) dialled: End,
+    /// The hub through which the two are linked, if they cannot reach each other.
+    pub(super) hub: Option<Run>,
     /// Nothing gets through any more, though neither end may know.
     pub(super) dead: bool,
 }

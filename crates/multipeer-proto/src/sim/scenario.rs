@@ -1,6 +1,6 @@
 //! Who is to find together, and who means harm.
 
-use crate::trust::Admission;
+use crate::{Role, Topology, trust::Admission};
 
 /// Proofs take a processor's time, so of so many runs one is of each kind; the others are open.
 const EVERY: u64 = 16;
@@ -18,6 +18,10 @@ pub(super) enum Scenario {
     Forgers,
     /// Everyone gets in, and one member is removed.
     Removal,
+    /// Two networks, and one or two hubs that are in both.
+    Hubs,
+    /// A host and its clients.
+    ClientServer,
 }
 
 /// Which others a host is to be connected with: those of the same room.
@@ -36,6 +40,8 @@ pub(super) enum Room {
 impl Scenario {
     pub(super) const fn of_seed(seed: u64) -> Self {
         match seed % EVERY {
+            3 | 5 => Self::Hubs,
+            7 => Self::ClientServer,
             9 => Self::Removal,
             11 => Self::Forgers,
             13 => Self::Star,
@@ -53,9 +59,34 @@ impl Scenario {
         }
     }
 
+    /// What a host is.
+    pub(super) const fn topology(self, host: usize) -> Topology {
+        match (self, host) {
+            (Self::ClientServer, 0) => Topology::ClientServer { role: Role::Host },
+            (Self::ClientServer, _) => Topology::ClientServer { role: Role::Client },
+            _ => Topology::Mesh,
+        }
+    }
+
+    /// Whether two hosts are to be in each other's session in the end.
+    pub(super) const fn belong_together(self, a: usize, b: usize) -> bool {
+        !matches!(self, Self::ClientServer) || a == 0 || b == 0
+    }
+
+    /// Whether a host is a hub, of which there are two.
+    pub(super) const fn is_hub(self, host: usize) -> bool {
+        matches!(self, Self::Hubs) && host < 2
+    }
+
+    /// Whether two hosts are in one network at all.
+    pub(super) const fn are_neighbours(self, a: usize, b: usize) -> bool {
+        !matches!(self, Self::Hubs) || self.is_hub(a) || self.is_hub(b) || a % 2 == b % 2
+    }
+
     pub(super) const fn room(self, host: usize) -> Room {
         match (self, host % 4) {
-            (Self::Open | Self::Removal, _) | (Self::Rooms, 3) => Room::Open,
+            (Self::Open | Self::Removal | Self::Hubs | Self::ClientServer, _)
+            | (Self::Rooms, 3) => Room::Open,
             (Self::Star, _) => Room::Star,
             (Self::Forgers, 3) => Room::Forger,
             (Self::Rooms, 1) => Room::Closed("481-517"),

@@ -3,6 +3,7 @@
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BinaryHeap},
+    net::SocketAddr,
     time::Duration,
 };
 
@@ -13,18 +14,27 @@ use rand_chacha::ChaCha8Rng;
 use super::{
     Failure, Options, Report, Run, Violation,
     check::Checker,
-    host::Host,
+    host::{Host, config_of},
     network::{ConnectionId, Connections, Packet, Side, Stream},
     scenario::{Room, Scenario},
 };
 use crate::{
-    Announcement, Command, Event, Frame, Input, InvitationId, Joining, Output, PeerId, Timestamp,
+    Announcement, Command, Event, Frame, Input, InvitationId, Joining, Output, PeerId, Relay,
+    Timestamp,
 };
 
 /// Steps of one run: far more than any that makes progress.
 const MAX_STEPS: u64 = 2_000_000;
 /// How long a packet that cannot get through waits until it is sent again.
 pub(super) const RETRANSMIT: Duration = Duration::from_millis(50);
+
+/// The port of every hub's relay.
+const RELAY_PORT: u16 = 3340;
+
+/// Where a host is.
+pub(super) fn address_of(host: usize) -> SocketAddr {
+    SocketAddr::from(([10, 0, 0, u8::try_from(host).unwrap_or(0)], 1))
+}
 
 pub(super) type Result<T = ()> = std::result::Result<T, Violation>;
 
@@ -60,6 +70,7 @@ pub(super) enum Happening {
         from: Run,
         peer: PeerId,
         attempt: u64,
+        relays: Vec<Relay>,
     },
     DialFailed {
         from: Run,
@@ -207,8 +218,8 @@ impl World {
                 }
                 Ok(())
             }
-            Happening::Connect { from, peer, attempt } => {
-                self.connect(from, peer, attempt);
+            Happening::Connect { from, peer, attempt, relays } => {
+                self.connect(from, peer, attempt, &relays);
                 Ok(())
             }
             Happening::DialFailed { from, peer, attempt } => {
@@ -280,7 +291,7 @@ impl World {
     }
 
     pub(super) fn reachable(&self, a: usize, b: usize) -> bool {
-        self.parts[a] == self.parts[b]
+        self.parts[a] == self.parts[b] && self.scenario.are_neighbours(a, b)
     }
 
     /// Starts a host, under the id that is given or a new one.
@@ -296,9 +307,13 @@ impl World {
             return Ok(());
         }
         self.rooms.insert(id, room);
-        let admission = self.scenario.admission(host, self.hosts.len());
-        self.hosts[host] = Some(Host::new(run, self.joining, self.window, admission));
-        let address = std::net::SocketAddr::from(([10, 0, 0, u8::try_from(host).unwrap_or(0)], 1));
+        let mut config = config_of(run);
+        (config.joining, config.reconnect_window) = (self.joining, self.window);
+        config.admission = self.scenario.admission(host, self.hosts.len());
+        config.topology = self.scenario.topology(host);
+        config.relay_port = self.scenario.is_hub(host).then_some(RELAY_PORT);
+        self.hosts[host] = Some(Host::new(run, config));
+        let address = address_of(host);
         self.input(run, Input::OwnAddresses(vec![address]))?;
         self.input(run, Input::Command(Command::StartLooking))?;
         self.within(0, 100, Happening::Announce { run });
@@ -339,15 +354,18 @@ impl World {
 
     fn output(&mut self, index: usize, run: Run, output: Output) -> Result {
         match output {
-            Output::Dial { peer, attempt, .. } => {
+            Output::Dial { peer, attempt, relays, .. } => {
+                if let Some(host) = &mut self.hosts[index] {
+                    host.at_relays.extend(relays.iter().map(|relay| relay.hub));
+                }
                 let latency = self.latency() + self.latency();
-                self.after(latency, Happening::Connect { from: run, peer, attempt });
+                self.after(latency, Happening::Connect { from: run, peer, attempt, relays });
             }
             Output::SendFrame { link, frame } => {
                 let frame = self.forge(run.id, frame);
                 self.transmit(index, link, Stream::Control, Packet::Control(frame));
             }
-            Output::CloseLink { link, reason, text } => self.close(index, link, reason, text),
+            Output::CloseLink { link, reason, text } => self.close(index, link, reason, text)?,
             Output::Attach { peer, link, fresh, received, .. } => {
                 return self.attach(index, peer, link, fresh, received);
             }
@@ -367,6 +385,12 @@ impl World {
                 }
             }
             Output::Announce(_) | Output::Browse(_) | Output::Pong { .. } => {}
+            Output::Serve => self.cut_off_unserved(run),
+            Output::UseRelay(relay) => {
+                if let Some(host) = &mut self.hosts[index] {
+                    host.home = relay.map(|relay| relay.hub);
+                }
+            }
             Output::Verify { peer } => {
                 self.within(100, 3000, Happening::Verified { run, peer });
             }
@@ -383,6 +407,7 @@ impl World {
                 if let Some(host) = &mut self.hosts[index] {
                     host.over = true;
                 }
+                self.relay_gone(run);
                 self.within(200, 3000, Happening::Start { host: index });
             }
         }

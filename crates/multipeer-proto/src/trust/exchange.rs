@@ -46,14 +46,14 @@ impl fmt::Debug for LinkKeys {
 
 /// Which end of the link one is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
+pub enum LinkRole {
     /// The one that dialled.
     Dialler,
     /// The other one.
     Acceptor,
 }
 
-impl Role {
+impl LinkRole {
     /// The other end's.
     #[must_use]
     pub const fn other(self) -> Self {
@@ -68,14 +68,14 @@ impl Role {
 /// link, between others, or reflected.
 pub(crate) fn link_message(
     what: &str,
-    role: Role,
+    role: LinkRole,
     more: &[u8],
     [dialler, acceptor]: [PeerId; 2],
     keys: &LinkKeys,
 ) -> Vec<u8> {
     let role = match role {
-        Role::Dialler => "dialler",
-        Role::Acceptor => "acceptor",
+        LinkRole::Dialler => "dialler",
+        LinkRole::Acceptor => "acceptor",
     };
     let label = format!("multipeer {what} {role}\0");
     let ends = [dialler.as_bytes().as_slice(), acceptor.as_bytes()];
@@ -84,7 +84,7 @@ pub(crate) fn link_message(
 
 /// One side's half of an exchange: its message is sent, the other's is waited for.
 pub struct Exchange {
-    role: Role,
+    role: LinkRole,
     dialler: PeerId,
     acceptor: PeerId,
     state: Spake2<Ed25519Group>,
@@ -107,15 +107,15 @@ pub struct Proofs {
 impl Exchange {
     /// Begins. `nonce` differs for each exchange on a link.
     pub fn start(
-        role: Role,
+        role: LinkRole,
         [own, other]: [PeerId; 2],
         (scheme, name, secret): (Scheme, &str, &Secret),
         keys: &LinkKeys,
         nonce: u8,
     ) -> Self {
         let (dialler, acceptor) = match role {
-            Role::Dialler => (own, other),
-            Role::Acceptor => (other, own),
+            LinkRole::Dialler => (own, other),
+            LinkRole::Acceptor => (other, own),
         };
         // A secret of one kind or name is none of another.
         let mut password = Zeroizing::new(vec![scheme as u8]);
@@ -128,8 +128,8 @@ impl Exchange {
         seed[0] ^= nonce;
         let random = ChaCha20Rng::from_seed(*seed);
         let (state, message) = match role {
-            Role::Dialler => Spake2::start_a_with_rng(&password, &a, &b, random),
-            Role::Acceptor => Spake2::start_b_with_rng(&password, &a, &b, random),
+            LinkRole::Dialler => Spake2::start_a_with_rng(&password, &a, &b, random),
+            LinkRole::Acceptor => Spake2::start_b_with_rng(&password, &a, &b, random),
         };
         let mut sent = [0; MESSAGE_BYTES];
         sent.copy_from_slice(&message);
@@ -147,13 +147,13 @@ impl Exchange {
         let shared = Zeroizing::new(state.finish(message).map_err(|_| InvalidMessage)?);
         let derive = Hkdf::<Sha256>::new(Some(keys.exporter()), &shared);
         let (first, second) = match role {
-            Role::Dialler => (own.as_slice(), message),
-            Role::Acceptor => (message, own.as_slice()),
+            LinkRole::Dialler => (own.as_slice(), message),
+            LinkRole::Acceptor => (message, own.as_slice()),
         };
-        let proof = |of: Role| {
+        let proof = |of: LinkRole| {
             let label: &[u8] = match of {
-                Role::Dialler => b"multipeer admission dialler",
-                Role::Acceptor => b"multipeer admission acceptor",
+                LinkRole::Dialler => b"multipeer admission dialler",
+                LinkRole::Acceptor => b"multipeer admission acceptor",
             };
             let mut key = Zeroizing::new([0; 32]);
             derive.expand(label, key.as_mut_slice()).map_err(|_| InvalidMessage)?;
@@ -202,15 +202,15 @@ mod tests {
         LinkKeys::new([exporter; 32], [random; 32])
     }
 
-    fn begin(role: Role, ids: [PeerId; 2], code: &str, keys: &LinkKeys) -> Exchange {
+    fn begin(role: LinkRole, ids: [PeerId; 2], code: &str, keys: &LinkKeys) -> Exchange {
         Exchange::start(role, ids, (Scheme::Passcode, "", &Secret::new(code)), keys, 0)
     }
 
     /// The proofs of both ends, if the two talk to each other.
     fn run(codes: [&str; 2], ids: [[PeerId; 2]; 2], exporters: [u8; 2]) -> [Proofs; 2] {
         let links = [keys(exporters[0], 7), keys(exporters[1], 8)];
-        let alice = begin(Role::Dialler, ids[0], codes[0], &links[0]);
-        let bob = begin(Role::Acceptor, ids[1], codes[1], &links[1]);
+        let alice = begin(LinkRole::Dialler, ids[0], codes[0], &links[0]);
+        let bob = begin(LinkRole::Acceptor, ids[1], codes[1], &links[1]);
         let (to_bob, to_alice) = (alice.message().to_vec(), bob.message().to_vec());
         [alice.finish(&to_alice, &links[0]).unwrap(), bob.finish(&to_bob, &links[1]).unwrap()]
     }
@@ -244,7 +244,7 @@ mod tests {
     #[test]
     fn a_reflected_message_or_proof_is_refused() {
         let link = keys(9, 7);
-        let alice = begin(Role::Dialler, [ALICE, MALLORY], "481516", &link);
+        let alice = begin(LinkRole::Dialler, [ALICE, MALLORY], "481516", &link);
         let own = alice.message().to_vec();
         assert!(alice.finish(&own, &link).is_err());
         let [alice, bob] = run(["481516", "481516"], HONEST, [9, 9]);
@@ -264,8 +264,8 @@ mod tests {
     #[test]
     fn both_in_the_same_role_do_not_agree() {
         let link = keys(9, 7);
-        let alice = begin(Role::Dialler, [ALICE, BOB], "481516", &link);
-        let bob = begin(Role::Dialler, [BOB, ALICE], "481516", &link);
+        let alice = begin(LinkRole::Dialler, [ALICE, BOB], "481516", &link);
+        let bob = begin(LinkRole::Dialler, [BOB, ALICE], "481516", &link);
         assert!(alice.finish(bob.message(), &link).is_err());
     }
 
@@ -277,8 +277,8 @@ mod tests {
             Exchange::start(role, ids, (scheme, name, &secret), &link, 0)
         };
         for (scheme, name) in [(Scheme::Passcode, "a"), (Scheme::PresharedKey, "b")] {
-            let alice = start(Role::Dialler, [ALICE, BOB], Scheme::PresharedKey, "a");
-            let bob = start(Role::Acceptor, [BOB, ALICE], scheme, name);
+            let alice = start(LinkRole::Dialler, [ALICE, BOB], Scheme::PresharedKey, "a");
+            let bob = start(LinkRole::Acceptor, [BOB, ALICE], scheme, name);
             let messages = (alice.message().to_vec(), bob.message().to_vec());
             let proofs = [
                 alice.finish(&messages.1, &link).unwrap(),

@@ -3,7 +3,7 @@
 use minicbor::{Decode, Encode};
 
 use super::{
-    LinkKeys, Role,
+    LinkKeys, LinkRole,
     exchange::link_message,
     keys::{Keys, SIGNATURE_BYTES},
 };
@@ -24,19 +24,19 @@ pub struct LastingId {
 
 impl LastingId {
     /// The proof of the one with these keys, at the end of the link that has this role.
-    pub fn prove(keys: &Keys, role: Role, ends: [PeerId; 2], link: &LinkKeys) -> Self {
+    pub fn prove(keys: &Keys, role: LinkRole, ends: [PeerId; 2], link: &LinkKeys) -> Self {
         let id = keys.id();
         Self { id, signature: keys.sign(&message(id, role, ends, link)) }
     }
 
     /// Whether it is what it says. `role` is that of the end which shows it, `ends` are the dialler and
     /// the acceptor.
-    pub fn check(&self, keys: &Keys, role: Role, ends: [PeerId; 2], link: &LinkKeys) -> bool {
+    pub fn check(&self, keys: &Keys, role: LinkRole, ends: [PeerId; 2], link: &LinkKeys) -> bool {
         keys.verify(self.id, &message(self.id, role, ends, link), &self.signature)
     }
 }
 
-fn message(id: PeerId, role: Role, ends: [PeerId; 2], link: &LinkKeys) -> Vec<u8> {
+fn message(id: PeerId, role: LinkRole, ends: [PeerId; 2], link: &LinkKeys) -> Vec<u8> {
     link_message("identity", role, id.as_bytes(), ends, link)
 }
 
@@ -49,13 +49,13 @@ mod tests {
         let [alice, bob] = [[1; 32], [2; 32]].map(|secret| Keys::from_secret(&secret));
         let ends = [[3; 32], [4; 32]].map(PeerId::from_bytes);
         let [link, other] = [9, 10].map(|exporter| LinkKeys::new([exporter; 32], [0; 32]));
-        let proof = LastingId::prove(&alice, Role::Dialler, ends, &link);
-        assert!(proof.check(&bob, Role::Dialler, ends, &link));
-        assert!(!proof.check(&bob, Role::Acceptor, ends, &link), "sent back");
-        assert!(!proof.check(&bob, Role::Dialler, ends, &other), "from another link");
+        let proof = LastingId::prove(&alice, LinkRole::Dialler, ends, &link);
+        assert!(proof.check(&bob, LinkRole::Dialler, ends, &link));
+        assert!(!proof.check(&bob, LinkRole::Acceptor, ends, &link), "sent back");
+        assert!(!proof.check(&bob, LinkRole::Dialler, ends, &other), "from another link");
         let between_others = [ends[0], PeerId::from_bytes([5; 32])];
-        assert!(!proof.check(&bob, Role::Dialler, between_others, &link));
+        assert!(!proof.check(&bob, LinkRole::Dialler, between_others, &link));
         let of_another = LastingId { id: bob.id(), ..proof };
-        assert!(!of_another.check(&bob, Role::Dialler, ends, &link));
+        assert!(!of_another.check(&bob, LinkRole::Dialler, ends, &link));
     }
 }

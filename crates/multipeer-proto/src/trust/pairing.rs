@@ -10,11 +10,12 @@ use std::fmt;
 
 use data_encoding::BASE64URL_NOPAD;
 use hmac::{Hmac, Mac};
+use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode, encode::Write};
 use sha2::Sha256;
 use subtle::{Choice, ConstantTimeEq};
 use zeroize::Zeroizing;
 
-use super::{LinkKeys, Role, exchange::link_message, keys::Keys};
+use super::{LinkKeys, LinkRole, exchange::link_message, keys::Keys};
 use crate::{id::PeerId, name::DisplayName};
 
 /// Tags in an announcement and in a hello, always: so many devices can be told, the first ones.
@@ -58,8 +59,29 @@ impl AnnouncedTags {
 
     pub(crate) fn from_text(text: &str) -> Option<Self> {
         let bytes = BASE64URL_NOPAD.decode(text.as_bytes()).ok()?;
+        Self::from_bytes(&bytes)
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (tags, []) = bytes.as_chunks() else { return None };
         Some(Self(Box::new(tags.try_into().ok()?)))
+    }
+}
+
+impl<C> Encode<C> for AnnouncedTags {
+    fn encode<W: Write>(
+        &self,
+        e: &mut Encoder<W>,
+        _: &mut C,
+    ) -> Result<(), encode::Error<W::Error>> {
+        e.bytes(self.0.as_flattened())?.ok()
+    }
+}
+
+impl<'b, C> Decode<'b, C> for AnnouncedTags {
+    fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, decode::Error> {
+        Self::from_bytes(d.bytes()?)
+            .ok_or_else(|| decode::Error::message("tags are 32 of 5 bytes each"))
     }
 }
 
@@ -96,7 +118,12 @@ impl Pairing {
     }
 
     /// What the end of a link with this role shows to those who are told; nothing if nobody is.
-    pub(crate) fn shown(&self, role: Role, ends: [PeerId; 2], link: &LinkKeys) -> Option<Vec<u8>> {
+    pub(crate) fn shown(
+        &self,
+        role: LinkRole,
+        ends: [PeerId; 2],
+        link: &LinkKeys,
+    ) -> Option<Vec<u8>> {
         let message = link_message("pairing", role, &[], ends, link);
         (self.told > 0).then(|| self.tags::<SHOWN_TAG_BYTES>(&message).concat())
     }
@@ -115,7 +142,7 @@ impl Pairing {
     pub(crate) fn check(
         &self,
         tags: &[u8],
-        role: Role,
+        role: LinkRole,
         ends: [PeerId; 2],
         link: &LinkKeys,
     ) -> Option<PeerId> {
@@ -207,7 +234,7 @@ mod tests {
         let own = bob.announced(OCCASION);
         assert_eq!(pairing(1, [2]).recognise(OCCASION, &own), None);
         let link = LinkKeys::new([9; 32], [0; 32]);
-        assert_eq!(bob.shown(Role::Dialler, [OCCASION; 2], &link), None);
+        assert_eq!(bob.shown(LinkRole::Dialler, [OCCASION; 2], &link), None);
     }
 
     #[test]
@@ -239,13 +266,17 @@ mod tests {
         let [alice, bob] = [pairing(1, [2]), pairing(2, [1])];
         let ends = [OCCASION, PeerId::from_bytes([98; 32])];
         let [link, other] = [9, 10].map(|exporter| LinkKeys::new([exporter; 32], [0; 32]));
-        let tags = alice.shown(Role::Dialler, ends, &link).unwrap();
-        assert_eq!(bob.check(&tags, Role::Dialler, ends, &link), Some(keys(1).id()));
-        assert_eq!(alice.check(&tags, Role::Acceptor, ends, &link), None, "sent back");
-        assert_eq!(bob.check(&tags, Role::Dialler, ends, &other), None, "from another link");
-        assert_eq!(bob.check(&tags, Role::Dialler, [ends[0]; 2], &link), None, "between others");
+        let tags = alice.shown(LinkRole::Dialler, ends, &link).unwrap();
+        assert_eq!(bob.check(&tags, LinkRole::Dialler, ends, &link), Some(keys(1).id()));
+        assert_eq!(alice.check(&tags, LinkRole::Acceptor, ends, &link), None, "sent back");
+        assert_eq!(bob.check(&tags, LinkRole::Dialler, ends, &other), None, "from another link");
+        assert_eq!(
+            bob.check(&tags, LinkRole::Dialler, [ends[0]; 2], &link),
+            None,
+            "between others"
+        );
         for wrong in [&tags[1..], &tags[..16], b""] {
-            assert_eq!(bob.check(wrong, Role::Dialler, ends, &link), None);
+            assert_eq!(bob.check(wrong, LinkRole::Dialler, ends, &link), None);
         }
     }
 }

@@ -7,13 +7,18 @@
 //! only; "removed" is a hint, and after it the instance is not asked for again unless browsing
 //! begins anew; a publisher that was killed stays listed until `verify` asks for it.
 
-use std::{collections::BTreeMap, net::SocketAddr, net::SocketAddrV6, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::{SocketAddr, SocketAddrV6},
+    time::Duration,
+};
 
 use futures_util::future::{BoxFuture, FutureExt};
 use mdns_sd::{
-    IfKind, Receiver, ResolvedService, ScopedIp, ServiceDaemon, ServiceEvent, ServiceInfo,
+    IfKind, IfPredicate, Receiver, ResolvedService, ScopedIp, ServiceDaemon, ServiceEvent,
+    ServiceInfo,
 };
-use multipeer_proto::PeerId;
+use multipeer_proto::{PeerId, Way};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tracing::{debug, warn};
 
@@ -27,11 +32,17 @@ use super::{
 const VERIFY_TIMEOUT: Duration = Duration::from_secs(3);
 /// Pause between two looks at the machine's interfaces, in seconds.
 const INTERFACE_CHECK_SECONDS: u32 = 2;
+/// Pause before an announcement is repeated: whoever missed the first hears the second (RFC 6762, section 8.3). mdns-sd
+/// 0.21 does so by itself for names without a capital only.
+const ANNOUNCE_AGAIN: Duration = Duration::from_secs(1);
 /// Pause between two browses that doubts bring about: each costs a multicast query.
 const BROWSE_PAUSE: Duration = Duration::from_millis(500);
 /// Instances that are remembered, at most. What comes beyond that is still reported, but its
 /// removal is not noticed.
 const MAX_INSTANCES: usize = 2048;
+/// Records that the responder may keep: it has no limit of its own, and whoever is on the network can make some up. Each
+/// peer takes some four for each interface.
+const MAX_RECORDS: i64 = 16_384;
 /// Time for goodbyes to be sent.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -46,13 +57,10 @@ impl Provider for Mdns {
         // The responder carries out commands in order: nothing is sent on other interfaces.
         let restrict = || {
             daemon.set_ip_check_interval(INTERFACE_CHECK_SECONDS)?;
-            if site.interfaces.is_empty() {
-                daemon.disable_interface(vec![IfKind::LoopbackV4, IfKind::LoopbackV6])
-            } else {
-                daemon.disable_interface(IfKind::All)?;
-                let names = site.interfaces.iter().cloned().map(IfKind::Name);
-                daemon.enable_interface(names.collect::<Vec<_>>())
-            }
+            daemon.disable_interface(IfKind::All)?;
+            let interfaces = site.interfaces.clone();
+            let wanted = IfPredicate::new(move |interface| interfaces.includes(interface));
+            daemon.enable_interface(IfKind::Predicate(wanted))
         };
         restrict().map_err(|error| error.to_string())?;
         let mut check = interval(Duration::from_secs(INTERFACE_CHECK_SECONDS.into()));
@@ -66,10 +74,12 @@ impl Provider for Mdns {
             browsing: None,
             instances: BTreeMap::new(),
             browse_again_at: None,
+            announce_again_at: None,
             check,
             problems: Vec::new(),
             reported: Vec::new(),
             network: NetworkCheck::default(),
+            counts: None,
         }))
     }
 }
@@ -87,11 +97,14 @@ struct Responder {
     /// know whose presence is in doubt when a name goes.
     instances: BTreeMap<String, PeerId>,
     browse_again_at: Option<Instant>,
+    announce_again_at: Option<Instant>,
     check: tokio::time::Interval,
     problems: Vec<DiscoveryProblem>,
     /// Problems that were there at the last check, so that each is reported once.
     reported: Vec<DiscoveryProblem>,
     network: NetworkCheck,
+    /// How many records the responder keeps, when it has counted them.
+    counts: Option<Receiver<HashMap<String, i64>>>,
 }
 
 impl Responder {
@@ -116,6 +129,7 @@ impl Responder {
         let name = service.get_fullname().to_owned();
         self.daemon.register(service)?;
         self.registered = Some(name);
+        self.announce_again_at = Some(Instant::now() + ANNOUNCE_AGAIN);
         Ok(())
     }
 
@@ -143,7 +157,7 @@ impl Responder {
             ServiceEvent::ServiceResolved(service) => self.resolved(&service),
             ServiceEvent::ServiceRemoved(_, name) => {
                 let peer = self.instances.remove(&name)?;
-                Some(DiscoveryEvent::Gone { peer })
+                Some(DiscoveryEvent::Gone { peer, way: Way::Mdns })
             }
             _ => None,
         }
@@ -164,7 +178,7 @@ impl Responder {
             self.instances.insert(service.fullname.clone(), announcement.peer);
         }
         let addresses = service.addresses.iter().map(|ip| with_port(ip, service.port)).collect();
-        Some(DiscoveryEvent::Found { announcement, addresses })
+        Some(DiscoveryEvent::Found { announcement, addresses, way: Way::Mdns })
     }
 
     /// Looks whether the network is there, and reports what is wrong when that changes.
@@ -215,7 +229,21 @@ impl Responder {
                     let browsed = self.begin_browsing();
                     self.note(browsed);
                 }
-                _ = self.check.tick() => self.check_network(),
+                () = sleep_until(self.announce_again_at) => {
+                    let again = self.register();
+                    self.announce_again_at = None;
+                    self.note(again);
+                }
+                count = counted(self.counts.as_ref()) => {
+                    self.counts = None;
+                    if count > MAX_RECORDS {
+                        self.problems.push(DiscoveryProblem::Flooded);
+                    }
+                }
+                _ = self.check.tick() => {
+                    self.check_network();
+                    self.counts = self.daemon.get_metrics().ok();
+                }
             }
         }
     }
@@ -247,7 +275,10 @@ impl Discovery for Responder {
 
     fn stop(&mut self) {
         let stopped = self.stop_browsing().and_then(|()| match self.registered.take() {
-            Some(name) => self.daemon.unregister(&name).map(drop),
+            Some(name) => {
+                self.announce_again_at = None;
+                self.daemon.unregister(&name).map(drop)
+            }
             None => Ok(()),
         });
         self.note(stopped);
@@ -283,6 +314,13 @@ impl Discovery for Responder {
         }
         .boxed()
     }
+}
+
+/// How many records there are, by the responder's count.
+async fn counted(counts: Option<&Receiver<HashMap<String, i64>>>) -> i64 {
+    let Some(counts) = counts else { return std::future::pending().await };
+    let counts = counts.recv_async().await.unwrap_or_default();
+    counts.iter().filter(|(what, _)| what.starts_with("cached-")).map(|(_, count)| count).sum()
 }
 
 async fn sleep_until(at: Option<Instant>) {

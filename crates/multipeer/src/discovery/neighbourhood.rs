@@ -7,7 +7,7 @@ use std::{
 };
 
 use futures_util::future::{BoxFuture, FutureExt};
-use multipeer_proto::{PeerId, ServiceType};
+use multipeer_proto::{PeerId, ServiceType, Way};
 use tokio::sync::mpsc;
 
 use super::{Announcement, Discovery, DiscoveryError, DiscoveryEvent, Provider, Site};
@@ -54,14 +54,14 @@ impl Neighbourhood {
         let mut state = self.state();
         let key = (service.clone(), announcement.peer);
         state.announced.insert(key, (announcement.clone(), addresses.clone()));
-        state.tell(service, &DiscoveryEvent::Found { announcement, addresses });
+        state.tell(service, &DiscoveryEvent::Found { announcement, addresses, way: Way::Mdns });
     }
 
     /// Withdraws an announcement, as if a cache had lost it.
     pub fn withdraw(&self, service: &ServiceType, peer: PeerId) {
         let mut state = self.state();
         if state.announced.remove(&(service.clone(), peer)).is_some() {
-            state.tell(service, &DiscoveryEvent::Gone { peer });
+            state.tell(service, &DiscoveryEvent::Gone { peer, way: Way::Mdns });
         }
     }
 
@@ -113,7 +113,11 @@ impl Discovery for Neighbour {
         for ((of, _), (announcement, addresses)) in &state.announced {
             if *of == service {
                 let (announcement, addresses) = (announcement.clone(), addresses.clone());
-                _ = self.sender.send(DiscoveryEvent::Found { announcement, addresses });
+                _ = self.sender.send(DiscoveryEvent::Found {
+                    announcement,
+                    addresses,
+                    way: Way::Mdns,
+                });
             }
         }
         state.listeners.push((service, self.sender.clone()));
@@ -137,8 +141,9 @@ impl Discovery for Neighbour {
             Some((announcement, addresses)) => DiscoveryEvent::Found {
                 announcement: announcement.clone(),
                 addresses: addresses.clone(),
+                way: Way::Mdns,
             },
-            None => DiscoveryEvent::Gone { peer },
+            None => DiscoveryEvent::Gone { peer, way: Way::Mdns },
         };
         _ = self.sender.send(event);
     }

@@ -1,6 +1,7 @@
 //! Whether this machine has a network on which peers can be found at all.
 
 use std::{
+    collections::BTreeSet,
     io,
     net::{IpAddr, SocketAddr},
 };
@@ -9,6 +10,7 @@ use if_addrs::{IfAddr, Interface};
 use socket2::{Domain, Socket, Type};
 
 use super::{DiscoveryProblem, Site};
+use crate::interfaces::InterfaceKind;
 
 /// A DNS message with nothing in it (RFC 1035, section 4.1.1): every responder ignores it, and
 /// the system says whether it would have sent it.
@@ -24,17 +26,22 @@ pub(super) struct NetworkCheck {
 impl NetworkCheck {
     /// What keeps this machine from finding anyone at the moment.
     pub(super) fn problems(&mut self, site: &Site) -> Vec<DiscoveryProblem> {
-        let usable: Vec<Interface> = if_addrs::get_if_addrs()
-            .unwrap_or_default()
-            .into_iter()
-            .filter(|interface| match site.interfaces.as_slice() {
-                [] => !interface.is_loopback(),
-                names => names.contains(&interface.name),
-            })
-            .collect();
+        let all = if_addrs::get_if_addrs().unwrap_or_default();
+        let (usable, left_out): (Vec<Interface>, Vec<Interface>) =
+            all.into_iter().partition(|interface| site.interfaces.includes(interface));
         self.passed.retain(|passed| usable.iter().any(|interface| interface.ip() == *passed));
         if usable.is_empty() {
-            return vec![DiscoveryProblem::NoNetwork];
+            let kinds: BTreeSet<String> = left_out
+                .iter()
+                .filter(|interface| !interface.is_loopback())
+                .map(|i| format!("{}, a {}", i.name, InterfaceKind::of(i).as_str()))
+                .collect();
+            return vec![if kinds.is_empty() {
+                DiscoveryProblem::NoNetwork
+            } else {
+                let interfaces = kinds.into_iter().collect::<Vec<_>>().join("; ");
+                DiscoveryProblem::AllLeftOut { interfaces }
+            }];
         }
         let mut problems = Vec::new();
         for interface in usable {

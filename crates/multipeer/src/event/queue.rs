@@ -5,7 +5,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll},
 };
@@ -19,8 +19,10 @@ use super::Event;
 use crate::{net::Doorbell, peer::Peer};
 
 /// Events other than messages that wait for the application; then the session takes no new links
-/// and no news from discovery until it catches up.
+/// and no news from discovery ...
 const MAX_WAITING_EVENTS: usize = 1024;
+/// ... until it has taken half of them: to begin again for each would cost others more than it brings.
+const CAUGHT_UP: usize = MAX_WAITING_EVENTS / 2;
 
 pub(super) enum Item {
     Event(Box<Event>),
@@ -40,7 +42,7 @@ pub(super) struct Batch {
 #[derive(Default)]
 pub(crate) struct EventQueue {
     waiting: Mutex<Waiting>,
-    waiting_events: AtomicUsize,
+    backlogged: AtomicBool,
     ready: AtomicWaker,
     room: Notify,
     closed: AtomicBool,
@@ -49,6 +51,8 @@ pub(crate) struct EventQueue {
 #[derive(Default)]
 struct Waiting {
     items: VecDeque<Item>,
+    /// How many of them are events.
+    events: usize,
     /// Those that rang: there may be messages to read. Each is here at most once.
     readable: VecDeque<Arc<Doorbell>>,
 }
@@ -61,8 +65,13 @@ impl EventQueue {
     }
 
     pub(crate) fn push(&self, event: Event) {
-        self.waiting_events.fetch_add(1, Ordering::AcqRel);
-        self.waiting().items.push_back(Item::Event(Box::new(event)));
+        let mut waiting = self.waiting();
+        waiting.items.push_back(Item::Event(Box::new(event)));
+        waiting.events += 1;
+        if waiting.events >= MAX_WAITING_EVENTS {
+            self.backlogged.store(true, Ordering::Release);
+        }
+        drop(waiting);
         self.ready.wake();
     }
 
@@ -131,8 +140,14 @@ impl EventQueue {
         loop {
             let mut waiting = self.waiting();
             if let Some(item) = waiting.items.pop_front() {
+                waiting.events -= usize::from(matches!(item, Item::Event(_)));
+                let has_room =
+                    waiting.events <= CAUGHT_UP && self.backlogged.swap(false, Ordering::AcqRel);
                 drop(waiting);
-                self.taken(&item);
+                if has_room {
+                    self.room.notify_waiters();
+                }
+                Self::taken(&item);
                 return Some(item);
             }
             let doorbell = waiting.readable.pop_front()?;
@@ -141,13 +156,9 @@ impl EventQueue {
         }
     }
 
-    fn taken(&self, item: &Item) {
+    fn taken(item: &Item) {
         match item {
-            Item::Event(_) => {
-                if self.waiting_events.fetch_sub(1, Ordering::AcqRel) == MAX_WAITING_EVENTS {
-                    self.room.notify_waiters();
-                }
-            }
+            Item::Event(_) => {}
             Item::Messages(Batch { reliable: true, bytes, doorbell, .. }) => {
                 if doorbell.gauge.take(*bytes) {
                     doorbell.ring();
@@ -175,7 +186,7 @@ impl EventQueue {
 
     /// Whether so many events wait that the session is to take in no news.
     pub(crate) fn is_backlogged(&self) -> bool {
-        self.waiting_events.load(Ordering::Acquire) >= MAX_WAITING_EVENTS
+        self.backlogged.load(Ordering::Acquire)
     }
 
     /// Waits until the application has caught up.

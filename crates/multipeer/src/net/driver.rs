@@ -1,6 +1,6 @@
 //! The task that owns the session.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream::BoxStream};
@@ -9,8 +9,8 @@ use iroh::{
     endpoint::{Incoming, IncomingAddr, VarInt},
 };
 use multipeer_proto::{
-    Command, Direction, GoodbyeReason, Input, InvitationId, InviteError, Knock, LinkId, PeerId,
-    Session, Timestamp, Turnstile, message::Datagram,
+    Command, Direction, GoodbyeReason, Input, InvitationId, InviteError, Knock, LinkId, Origin,
+    PeerId, Session, Timestamp, Turnstile, message::Datagram,
 };
 use tokio::{
     sync::{mpsc, oneshot},
@@ -22,13 +22,17 @@ use tracing::{debug, trace};
 use super::{
     Gate, Renewal, Request, endpoint,
     gate::link_keys,
+    home::Home,
     link::{self, Link, LinkInput},
     listening,
-    shared::{Known, Shared, View},
+    shared::Shared,
+    view::Changed,
 };
 use crate::{
     discovery::{self, Discovery, DiscoveryEvent},
     event::Event,
+    hub::RelayServer,
+    interfaces::Interfaces,
     path::{Ends, Route},
     peer::Peer,
     resource,
@@ -54,11 +58,14 @@ pub(crate) struct Parts {
     pub(crate) requests_sender: mpsc::WeakUnboundedSender<Request>,
     pub(crate) gate: Gate,
     pub(crate) port: u16,
+    /// The addresses on which this peer can be reached.
+    pub(crate) addresses: Vec<SocketAddr>,
     /// Whether and how the id is renewed.
     pub(crate) renewal: Option<Renewal>,
+    /// Where others hand this peer packets for each other, if it is a hub.
+    pub(crate) relay: Option<RelayServer>,
     pub(crate) max_message_bytes: usize,
-    /// Whether the endpoint is bound to the addresses of interfaces that were named.
-    pub(crate) on_named_interfaces: bool,
+    pub(crate) interfaces: Interfaces,
 }
 
 /// The task that owns the session, and everything that it looks after.
@@ -100,8 +107,12 @@ pub(crate) struct Driver {
     pub(super) start: Instant,
     pub(super) port: u16,
     pub(super) renewal: Option<Renewal>,
+    pub(super) relay: Option<RelayServer>,
+    /// What the application is to see anew.
+    pub(super) changed: Changed,
+    pub(super) home: Home,
     pub(super) max_message_bytes: usize,
-    pub(super) on_named_interfaces: bool,
+    pub(super) interfaces: Interfaces,
     pub(super) left: bool,
 }
 
@@ -109,7 +120,7 @@ impl Driver {
     pub(crate) fn new(parts: Parts) -> Self {
         let (inputs_sender, inputs) = mpsc::channel(MAX_WAITING_INPUTS);
         let addresses = endpoint::addresses(&parts.endpoint);
-        let driver = Self {
+        let mut driver = Self {
             session: parts.session,
             endpoint: parts.endpoint,
             discovery: parts.discovery,
@@ -137,10 +148,15 @@ impl Driver {
             start: Instant::now(),
             port: parts.port,
             renewal: parts.renewal,
+            relay: parts.relay,
+            changed: Changed::default(),
+            home: Home::default(),
             max_message_bytes: parts.max_message_bytes,
-            on_named_interfaces: parts.on_named_interfaces,
+            interfaces: parts.interfaces,
             left: false,
         };
+        // Before any request: a ticket is to name them.
+        driver.moved(parts.addresses);
         driver.publish_view();
         driver
     }
@@ -158,6 +174,9 @@ impl Driver {
         _ = timeout(CLOSE_TIMEOUT, goodbyes).await;
         self.link_tasks.shutdown().await;
         _ = timeout(CLOSE_TIMEOUT, self.endpoint.close()).await;
+        if let Some(relay) = self.relay.take() {
+            _ = timeout(CLOSE_TIMEOUT, relay.shutdown()).await;
+        }
         self.publish_view();
         self.shared.events.close();
         self.session.id()
@@ -170,6 +189,9 @@ impl Driver {
         // While the application is behind, the session takes in no news. What waits for it is
         // bounded that way, and nothing is lost: peers announce again, links are dialled again.
         let behind = self.shared.events.is_backlogged();
+        if behind != self.session.is_behind() {
+            self.handle(Input::Behind(behind));
+        }
         let events = self.shared.events.clone();
         let renew_at = self.renewal.as_ref().map_or(wake_at, Renewal::at);
         tokio::select! {
@@ -192,7 +214,8 @@ impl Driver {
             // Also without any link: the silence of who is away has to be told.
             _ = self.looks.tick(), if !self.session.is_idle() => self.listen(),
             Some(addresses) = self.addresses.next() => {
-                self.handle(Input::OwnAddresses(addresses.ip_addrs().copied().collect()));
+                let addresses = self.interfaces.reachable(addresses.ip_addrs().copied());
+                self.moved(addresses);
             }
             () = sleep_until(renew_at), if self.renewal.is_some() => self.renew().await,
             Some(_) = self.tasks.join_next() => {}
@@ -209,6 +232,14 @@ impl Driver {
         trace!(me = %self.session.id().short(), ?input, "session");
         self.session.handle(now, input);
         self.carry_out();
+    }
+
+    /// This peer has these addresses now.
+    pub(super) fn moved(&mut self, addresses: Vec<SocketAddr>) {
+        let networks = self.interfaces.networks();
+        let networks = networks.into_iter().map(|network| network.network).collect();
+        self.handle(Input::OwnNetworks(networks));
+        self.handle(Input::OwnAddresses(addresses));
     }
 
     fn handle_request(&mut self, request: Request) {
@@ -237,6 +268,7 @@ impl Driver {
                 }
                 _ = answer.send(allowed);
             }
+            Request::Ticket(answer) => _ = answer.send(self.session.ticket()),
             Request::Run(task) => _ = self.tasks.spawn(task),
             Request::Ping { peer, bytes, mode, answered } => {
                 self.ping(peer, bytes, mode, answered);
@@ -293,7 +325,7 @@ impl Driver {
                 self.links.insert(id, link);
                 self.handle(Input::LinkUp { link: id, peer, direction, remote, keys });
             }
-            LinkInput::HandshakeOver { remote } => self.turnstile.finished(remote),
+            LinkInput::HandshakeOver { origin } => self.turnstile.finished(origin),
             LinkInput::DialFailed { peer, attempt, error } => {
                 debug!(peer = %peer.short(), error, "dial failed");
                 self.handle(Input::DialFailed { peer, attempt, error });
@@ -333,11 +365,15 @@ impl Driver {
     }
 
     fn accept(&mut self, incoming: Incoming) {
-        // Without relays there are no other addresses.
-        let IncomingAddr::Ip(remote) = incoming.remote_addr() else {
-            return incoming.refuse();
+        let (origin, is_there) = match incoming.remote_addr() {
+            IncomingAddr::Ip(remote) => (Origin::from(remote), incoming.remote_addr_validated()),
+            // A hub has seen the key.
+            IncomingAddr::Relay { endpoint_id, .. } => {
+                (Origin::Hub(PeerId::from_bytes(*endpoint_id.as_bytes())), true)
+            }
+            _ => return incoming.refuse(),
         };
-        match self.turnstile.knock(self.now(), remote, incoming.remote_addr_validated()) {
+        match self.turnstile.knock(self.now(), origin, is_there) {
             Knock::Enter => {}
             Knock::Validate => {
                 // It comes again, at once, or was never there.
@@ -350,7 +386,7 @@ impl Driver {
         self.tasks.spawn(async move {
             let handshake = async { incoming.accept()?.await };
             let connection = timeout(HANDSHAKE_TIMEOUT, handshake).await;
-            _ = inputs.send(LinkInput::HandshakeOver { remote }).await;
+            _ = inputs.send(LinkInput::HandshakeOver { origin }).await;
             if let Ok(Ok(connection)) = connection {
                 let input = LinkInput::Up { connection, direction: Direction::Accepted };
                 _ = inputs.send(input).await;
@@ -362,35 +398,13 @@ impl Driver {
         match event {
             DiscoveryEvent::Found { announcement, .. }
                 if discovery::is_retired(announcement.peer) => {}
-            DiscoveryEvent::Found { announcement, addresses } => {
-                self.handle(Input::Discovered { announcement, addresses });
+            DiscoveryEvent::Found { announcement, addresses, way } => {
+                self.handle(Input::Discovered { announcement, addresses, way });
             }
-            DiscoveryEvent::Gone { peer } => self.handle(Input::Lost { peer }),
+            DiscoveryEvent::Gone { peer, way } => self.handle(Input::Lost { peer, way }),
             DiscoveryEvent::Problem(problem) => {
                 self.shared.events.push(Event::DiscoveryProblem(problem));
             }
         }
-    }
-
-    pub(super) fn publish_view(&self) {
-        let peers: Vec<Peer> = self.session.peers().map(Peer::from).collect();
-        let known = |peer: &Peer| {
-            let known = Known {
-                verified: self.session.verified(peer.id)?.clone(),
-                comparison: self.session.comparison(peer.id),
-                viable: self.session.is_viable(peer.id),
-                activity: self.session.activity(peer.id).unwrap_or_default(),
-            };
-            Some((peer.id, known))
-        };
-        self.shared.set_view(View {
-            known: peers.iter().filter_map(known).collect(),
-            own: Some((self.session.id(), self.port)),
-            host: self.session.host(),
-            peers,
-            nearby: self.session.nearby().map(Peer::from).collect(),
-            statistics: self.session.statistics(),
-            passcode: self.gate.passcode.clone(),
-        });
     }
 }

@@ -16,7 +16,7 @@ use iroh::{
 };
 use tokio::time::{Instant, sleep};
 
-use crate::{error::StartError, identity::Identity};
+use crate::{error::StartError, identity::Identity, interfaces::Interfaces};
 
 /// The application protocol, for TLS (RFC 7301).
 const ALPN: &[u8] = b"multipeer";
@@ -30,6 +30,9 @@ const ACCEPTED_KEEP_ALIVE: Duration = Duration::from_secs(3);
 /// The transport asks again after pauses that double; when the network is back after this time, a
 /// new link is there before the old one has asked again.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
+/// A path on which nothing comes for so long is given up, where there is another: through a hub, as a rule. The
+/// dialler's signs of life come on each path.
+const PATH_IDLE_TIMEOUT: Duration = Duration::from_secs(2);
 /// What a round trip is thought to take before there was one: the first packet is sent again after three
 /// times as long. Peers are near.
 const INITIAL_ROUND_TRIP: Duration = Duration::from_millis(100);
@@ -97,9 +100,9 @@ async fn bind_port(
 }
 
 /// The port and the addresses on which an endpoint is reached.
-pub(crate) fn whereabouts(endpoint: &Endpoint) -> (u16, Vec<SocketAddr>) {
+pub(crate) fn whereabouts(endpoint: &Endpoint, interfaces: &Interfaces) -> (u16, Vec<SocketAddr>) {
     let port = endpoint.bound_sockets().first().map_or(0, SocketAddr::port);
-    (port, endpoint.addr().ip_addrs().copied().collect())
+    (port, interfaces.reachable(endpoint.addr().ip_addrs().copied()))
 }
 
 /// The endpoint's addresses, now and each time that they change.
@@ -140,7 +143,7 @@ pub(crate) fn transport_config(keep_alive: Duration) -> QuicTransportConfig {
         .initial_rtt(INITIAL_ROUND_TRIP)
         .keep_alive_interval(keep_alive)
         .default_path_keep_alive_interval(keep_alive)
-        .default_path_max_idle_timeout(IDLE_TIMEOUT)
+        .default_path_max_idle_timeout(PATH_IDLE_TIMEOUT)
         // One for control and one for messages; a member may open more.
         .max_concurrent_bidi_streams(VarInt::from_u32(1))
         .max_concurrent_uni_streams(VarInt::from_u32(1))

@@ -21,7 +21,7 @@ use super::{doorbell::Doorbell, link::MESSAGE_PRIORITY, reader::Reader, writer::
 use crate::{
     error::{SendError, UnreliableError},
     event::{Event, EventQueue},
-    path::Path,
+    path::{Path, Relays},
     peer::Peer,
     stream::StreamError,
 };
@@ -49,6 +49,8 @@ pub(super) struct State {
     max_message_bytes: usize,
     connection: Option<Connection>,
     pub(super) link: Option<LinkId>,
+    /// Whether streams may use the link.
+    is_open: bool,
     /// Once the link's message stream is open.
     writer: Option<Writer>,
     closed: bool,
@@ -63,6 +65,7 @@ impl Lane {
             max_message_bytes,
             connection: None,
             link: None,
+            is_open: false,
             writer: None,
             closed: false,
             draining: false,
@@ -177,19 +180,26 @@ impl Lane {
     ) -> Result<(), DeliveryError> {
         let mut state = self.state();
         state.link = Some(link);
+        state.is_open = false;
         state.writer = None;
         state.connection = Some(connection);
         state.max_message_bytes = max_message_bytes;
-        let resumed = state.outbox.handle_resumed(received);
+        state.outbox.handle_resumed(received)
+    }
+
+    /// The other end will learn that the link carries the lane: from now on streams may take what room there is.
+    /// Before that they could take it from the word itself, and nobody would read them.
+    pub(super) fn open(&self, link: LinkId) {
+        let mut state = self.state();
+        state.is_open = state.link == Some(link);
         drop(state);
         self.attached.notify_waiters();
-        resumed
     }
 
     /// The way that its packets take at the moment.
-    pub(crate) fn path(&self) -> Option<Path> {
+    pub(crate) fn path(&self, relays: &Relays) -> Option<Path> {
         let connection = self.state().connection.clone()?;
-        Path::of(&connection)
+        Path::of(&connection, relays)
     }
 
     /// The connection that carries the lane. Waits while the link is being replaced.
@@ -202,7 +212,7 @@ impl Lane {
                 if state.closed {
                     return Err(StreamError::NotConnected(self.peer.id));
                 }
-                if let Some(connection) = &state.connection {
+                if let Some(connection) = state.connection.as_ref().filter(|_| state.is_open) {
                     return Ok(connection.clone());
                 }
             }

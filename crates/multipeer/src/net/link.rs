@@ -8,11 +8,12 @@ use iroh::{
     endpoint::{Connection, RecvStream, SendStream, VarInt},
 };
 use multipeer_proto::{
-    Direction, Frame, FrameDecoder, GoodbyeReason, LinkId, PeerId, frame::Goodbye,
+    Direction, Frame, FrameDecoder, GoodbyeReason, LinkId, Origin, PeerId, frame::Goodbye,
     message::Datagram,
 };
 use tokio::{
     sync::{
+        Notify,
         mpsc::{self, error::TrySendError},
         oneshot,
     },
@@ -43,7 +44,7 @@ const LINGER: Duration = Duration::from_millis(800);
 pub(super) enum LinkInput {
     /// An incoming connection has proven itself, or failed to.
     HandshakeOver {
-        remote: SocketAddr,
+        origin: Origin,
     },
     Up {
         connection: Connection,
@@ -138,22 +139,25 @@ pub(super) fn spawn(
     inputs: mpsc::Sender<LinkInput>,
 ) -> Link {
     let (frames, queued) = mpsc::channel(MAX_WAITING_FRAMES);
-    let (attach, attached) = oneshot::channel();
+    let (attach, attached) = oneshot::channel::<Attachment>();
     let served = connection.clone();
     tasks.spawn(async move {
         // Tasks of their own: a message must not wake up all that the link does besides.
         let mut pumps = JoinSet::new();
         let serve = async {
             let Some((writer, reader)) = open_control(&served, direction).await else { return };
+            let joined = Notify::new();
             let messages = async {
                 if let Ok((lane, context)) = attached.await {
+                    joined.notified().await;
+                    lane.open(link);
                     carry(&mut pumps, link, &served, &lane, context, &inputs);
                 }
                 // A link that carries nothing still says goodbye in its own time.
                 std::future::pending::<()>().await;
             };
             tokio::select! {
-                () = write_control(&served, writer, queued) => {}
+                () = write_control(&served, writer, queued, &joined) => {}
                 () = read_control(link, reader, &inputs) => {}
                 () = messages => {}
             }
@@ -185,11 +189,12 @@ async fn open_control(
     Some((writer, reader))
 }
 
-/// Writes frames until a goodbye, or until nobody has any more to write.
+/// Writes frames until a goodbye, or until nobody has any more to write. Tells when this side has said that it joins.
 async fn write_control(
     connection: &Connection,
     mut stream: SendStream,
     mut queued: mpsc::Receiver<Frame>,
+    joined: &Notify,
 ) {
     let mut buffer = BytesMut::new();
     let mut frames = Vec::new();
@@ -198,9 +203,13 @@ async fn write_control(
             Frame::Goodbye(goodbye) => Some(goodbye.clone()),
             _ => None,
         });
+        let joins = frames.iter().any(|frame| matches!(frame, Frame::Join(_)));
         frames.drain(..).for_each(|frame| frame.encode(&mut buffer));
         if stream.write_all(&buffer.split()).await.is_err() {
             return;
+        }
+        if joins {
+            joined.notify_one();
         }
         if let Some(goodbye) = goodbye {
             _ = stream.finish();

@@ -35,19 +35,28 @@ impl Driver {
             }
         }
         self.handle(Input::Heard { links: heard });
-        let mut moved = Vec::new();
-        for (&peer, link) in &self.lane_links {
-            let Some(link) = self.links.get(link) else { continue };
+        if self.session.is_behind() {
+            // It is told once it has caught up.
+            return;
+        }
+        let (mut moved, mut turned) = (Vec::new(), Vec::new());
+        for (&peer, &id) in &self.lane_links {
+            let Some(link) = self.links.get(&id) else { continue };
             let Some(ends) = Ends::of(&link.connection) else { continue };
             if self.routes.get(&peer).is_some_and(|(known, _)| *known == ends) {
                 continue;
             }
+            turned.push((id, ends.remote()));
             // Only now the system is asked, as it is for the names of interfaces.
-            let Some(path) = Path::of(&link.connection) else { continue };
+            let Some(path) = Path::of(&link.connection, &self.shared.relays) else { continue };
             let before = self.routes.insert(peer, (ends, path.route.clone()));
-            if before.is_some_and(|(_, before)| before != path.route) {
+            // One that was not known yet when the peer came is news, too.
+            if before.is_none_or(|(_, before)| before != path.route) {
                 moved.push((peer, path));
             }
+        }
+        for (link, remote) in turned {
+            self.handle(Input::Moved { link, remote });
         }
         for (peer, path) in moved {
             let peer = self.peer(peer);

@@ -1,10 +1,11 @@
 //! Carrying out what the session asks for.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use iroh::{EndpointAddr, PublicKey, TransportAddr, endpoint::VarInt};
 use multipeer_proto::{
-    Event as ProtoEvent, Input, LinkId, Output, PeerId, PeerInfo, limits::MAX_STREAMS,
+    Event as ProtoEvent, Input, LinkId, Output, PeerId, PeerInfo, delivery::DeliveryError,
+    limits::MAX_STREAMS,
 };
 use tokio::time::timeout;
 use tracing::trace;
@@ -29,8 +30,7 @@ impl Driver {
     pub(super) fn carry_out(&mut self) {
         let mut changed = false;
         while let Some(output) = self.session.poll() {
-            // The closing of a link may have been counted.
-            changed |= matches!(output, Output::Event(_) | Output::CloseLink { .. });
+            changed |= self.note_change(&output);
             self.output(output);
         }
         if changed {
@@ -49,10 +49,14 @@ impl Driver {
     fn output(&mut self, output: Output) {
         trace!(me = %self.session.id().short(), ?output, "session");
         match output {
-            Output::Dial { peer, attempt, addresses, timeout } => {
-                let addresses = endpoint::usable(addresses, self.on_named_interfaces);
-                self.dial(peer, attempt, addresses, timeout);
+            Output::Dial { peer, attempt, addresses, relays, timeout } => {
+                let addresses = endpoint::usable(addresses, !self.interfaces.names().is_empty());
+                let addresses = addresses.into_iter().map(TransportAddr::Ip);
+                let ways = addresses.chain(self.through(&relays)).collect();
+                self.dial(peer, attempt, ways, timeout);
             }
+            Output::Serve => self.serve(),
+            Output::UseRelay(relay) => self.use_relay(relay),
             Output::SendFrame { link, frame } => {
                 let kept_up = self.links.get(&link).is_none_or(|link| link.send(frame));
                 if !kept_up && let Some(gone) = self.links.remove(&link) {
@@ -168,20 +172,13 @@ impl Driver {
         Peer::from(known.unwrap_or_else(|| PeerInfo::unnamed(id)))
     }
 
-    fn dial(
-        &mut self,
-        peer: PeerId,
-        attempt: u64,
-        addresses: Vec<std::net::SocketAddr>,
-        time: Duration,
-    ) {
+    fn dial(&mut self, peer: PeerId, attempt: u64, ways: Vec<TransportAddr>, time: Duration) {
         let (endpoint, inputs) = (self.endpoint.clone(), self.inputs_sender.clone());
         self.tasks.spawn(async move {
             let connect = async {
                 let id = PublicKey::from_bytes(peer.as_bytes())
                     .map_err(|_| "its id is not a public key".to_owned())?;
-                let addresses = addresses.into_iter().map(TransportAddr::Ip);
-                let to = EndpointAddr::from_parts(id, addresses);
+                let to = EndpointAddr::from_parts(id, ways);
                 endpoint::connect(&endpoint, to).await
             };
             let result = timeout(time, connect)
@@ -199,35 +196,56 @@ impl Driver {
     }
 
     fn attach(&mut self, peer: PeerId, id: LinkId, received: u64, max_message_bytes: usize) {
-        if let Some(peer) = self.connecting.take() {
+        let connected = self.connecting.take();
+        if let Some(peer) = &connected {
             let events = self.shared.events.clone();
             let lane = Lane::new(peer.clone(), max_message_bytes, events);
             self.shared.insert_lane(peer.id, lane);
+        }
+        let attached = self.attach_lane(peer, id, received, max_message_bytes);
+        if let Some(peer) = connected {
+            // When it can be sent to, and before anything comes from it.
             self.happened.push(Event::PeerConnected(peer));
-            // Before anything comes from it.
             self.tell();
         }
-        let Some(lane) = self.shared.lane(peer) else { return };
-        let Some(link) = self.links.get_mut(&id) else { return };
-        let connection = link.connection.clone();
+        match attached {
+            Some(Ok(lane)) => {
+                let context = ReadContext {
+                    link: id,
+                    max_message_bytes: self.max_message_bytes,
+                    inputs: self.inputs_sender.clone(),
+                    start: self.start,
+                };
+                if let Some(link) = self.links.get_mut(&id) {
+                    link.attach((lane, context));
+                }
+                self.lane_links.insert(peer, id);
+            }
+            Some(Err(error)) => self.misbehaved(peer, error.to_string()),
+            None => {}
+        }
+    }
+
+    /// Has a peer's messages go out on a link from now on.
+    fn attach_lane(
+        &mut self,
+        peer: PeerId,
+        id: LinkId,
+        received: u64,
+        max_message_bytes: usize,
+    ) -> Option<Result<Arc<Lane>, DeliveryError>> {
+        let lane = self.shared.lane(peer)?;
+        let connection = self.links.get(&id)?.connection.clone();
         // What it is from the beginning is no change.
-        if let (Some(ends), Some(path)) = (Ends::of(&connection), Path::of(&connection)) {
+        let relays = &self.shared.relays;
+        if let (Some(ends), Some(path)) = (Ends::of(&connection), Path::of(&connection, relays)) {
             self.routes.entry(peer).or_insert((ends, path.route));
         }
         connection.set_receive_window(VarInt::from_u32(MEMBER_WINDOW_BYTES));
         connection.set_max_concurrent_bi_streams(VarInt::from_u32(1 + MAX_STREAMS));
         connection.set_max_concurrent_uni_streams(VarInt::from_u32(1 + MAX_STREAMS));
-        if let Err(error) = lane.attach(id, connection, received, max_message_bytes) {
-            return self.misbehaved(peer, error.to_string());
-        }
-        let context = ReadContext {
-            link: id,
-            max_message_bytes: self.max_message_bytes,
-            inputs: self.inputs_sender.clone(),
-            start: self.start,
-        };
-        link.attach((lane, context));
-        self.lane_links.insert(peer, id);
+        let attached = lane.attach(id, connection, received, max_message_bytes);
+        Some(attached.map(|()| lane))
     }
 
     /// The peer's messages break the protocol on whatever link carries them.

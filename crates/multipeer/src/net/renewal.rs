@@ -18,13 +18,12 @@ const PAUSE: Duration = Duration::from_secs(5);
 /// When the id is renewed, and how.
 pub(crate) struct Renewal {
     every: Duration,
-    interfaces: Vec<String>,
     at: Instant,
 }
 
 impl Renewal {
-    pub(crate) fn new(every: Duration, interfaces: Vec<String>) -> Self {
-        Self { every, interfaces, at: Instant::now() + every }
+    pub(crate) fn new(every: Duration) -> Self {
+        Self { every, at: Instant::now() + every }
     }
 
     pub(super) fn at(&self) -> Instant {
@@ -42,18 +41,19 @@ impl Driver {
             return;
         }
         let identity = Identity::generate();
-        let endpoint = match endpoint::bind(&identity, &renewal.interfaces, None).await {
+        let endpoint = match endpoint::bind(&identity, self.interfaces.names(), None).await {
             Ok(endpoint) => endpoint,
             Err(error) => return debug!(%error, "the id is not renewed"),
         };
         renewal.at = Instant::now() + renewal.every;
         let former = std::mem::replace(&mut self.endpoint, endpoint);
+        self.forget_home();
         discovery::retire(self.session.id());
-        let (port, addresses) = endpoint::whereabouts(&self.endpoint);
+        let (port, addresses) = endpoint::whereabouts(&self.endpoint, &self.interfaces);
         self.discovery.stop();
         self.discovery.move_to(port, addresses.clone());
         self.addresses = endpoint::addresses(&self.endpoint);
-        self.handle(Input::OwnAddresses(addresses));
+        self.moved(addresses);
         let keys = identity.keys();
         self.handle(Input::Command(Command::Renew { keys, incarnation: incarnation() }));
         self.port = port;

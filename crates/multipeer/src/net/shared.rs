@@ -2,47 +2,18 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
-use multipeer_proto::{Activity, PeerId, Statistics, trust::Verified};
+use multipeer_proto::PeerId;
 use tokio::sync::Notify;
 
-use super::Lane;
+use super::{Lane, view::View};
 use crate::{
     event::EventQueue,
-    passcode::Passcode,
-    peer::Peer,
+    path::Relays,
     resource::{Registry, Settings},
 };
-
-/// Who is there, as the session task last said.
-#[derive(Debug, Default, Clone)]
-pub(crate) struct View {
-    /// This peer's id and port.
-    pub(crate) own: Option<(PeerId, u16)>,
-    pub(crate) peers: Vec<Peer>,
-    pub(crate) nearby: Vec<Peer>,
-    pub(crate) statistics: Statistics,
-    pub(crate) known: BTreeMap<PeerId, Known>,
-    /// Who alone invites and removes, if somebody does.
-    pub(crate) host: Option<PeerId>,
-    /// The code that the session made.
-    pub(crate) passcode: Option<Passcode>,
-}
-
-/// What is known of a peer in the session.
-#[derive(Debug, Clone)]
-pub(crate) struct Known {
-    /// How it has shown that it may be here.
-    pub(crate) verified: Verified,
-    /// What people at both ends of the link can compare.
-    pub(crate) comparison: Option<String>,
-    /// Whether it answers.
-    pub(crate) viable: bool,
-    /// Whether it is in the foreground, as it says.
-    pub(crate) activity: Activity,
-}
 
 /// The driver writes, the application's handles read. No lock here is held across an await or
 /// while user code runs.
@@ -51,7 +22,9 @@ pub(crate) struct Shared {
     lanes: RwLock<BTreeMap<PeerId, Arc<Lane>>>,
     /// A lane was added, or the session is over.
     lanes_changed: Notify,
-    view: RwLock<Arc<View>>,
+    view: RwLock<View>,
+    /// Whose relay is where.
+    pub(crate) relays: Relays,
     pub(crate) events: Arc<EventQueue>,
     pub(crate) resources: Arc<Registry>,
 }
@@ -91,11 +64,12 @@ impl Shared {
         self.lanes.write().unwrap_or_else(PoisonError::into_inner).remove(&peer)
     }
 
-    pub(crate) fn view(&self) -> Arc<View> {
-        self.view.read().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Who is there. Look and let go: the session task waits to write.
+    pub(crate) fn view(&self) -> RwLockReadGuard<'_, View> {
+        self.view.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn set_view(&self, view: View) {
-        *self.view.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(view);
+    pub(super) fn view_mut(&self) -> RwLockWriteGuard<'_, View> {
+        self.view.write().unwrap_or_else(PoisonError::into_inner)
     }
 }

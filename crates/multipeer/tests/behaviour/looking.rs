@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use multipeer::{
-    DiscoveryInfo, DisplayName, Event, Joining, PeerId, ServiceType, Session,
+    DiscoveryInfo, DisplayName, Event, Joining, PeerId, ServiceType, Session, Ticket,
     discovery::Announcement,
 };
 use tokio::time::timeout;
@@ -20,6 +20,7 @@ fn announcement(byte: u8, name: &str) -> Announcement {
         name: Some(DisplayName::new(name).unwrap()),
         info: DiscoveryInfo::default(),
         tags: None,
+        role: None,
     }
 }
 
@@ -114,6 +115,7 @@ async fn an_announcement_of_ones_own_is_never_reported_however_late_it_comes() {
         name: Some(DisplayName::new("Observer").unwrap()),
         info: DiscoveryInfo::default(),
         tags: None,
+        role: None,
     };
     for _ in 0..5 {
         host.session.stop_looking();
@@ -238,6 +240,7 @@ async fn a_dial_to_a_peer_that_vanished_fails_with_a_reason_and_it_can_come_back
         name: Some(there.name.clone()),
         info: there.info.clone(),
         tags: None,
+        role: None,
     };
     let port = bob.session.port();
     bob.session.leave().await;
@@ -280,6 +283,7 @@ async fn a_forged_address_leads_nobody_to_the_forger() {
         name: Some(there.name.clone()),
         info: there.info.clone(),
         tags: None,
+        role: None,
     };
     // Beside the right address, and for one who is not there at all.
     place.neighbourhood.forge(&service(), forged(alice.id()), vec![address]);
@@ -342,4 +346,33 @@ async fn leaving_ends_the_events_and_is_quick() {
     let (peer, reason) = bob.disconnected().await;
     assert_eq!((peer.id, reason.as_str()), (alice.id(), "left"));
     assert!(bob.session.peers().is_empty());
+}
+
+#[tokio::test]
+async fn a_ticket_leads_to_who_cannot_be_heard_with_its_passcode_and_not_to_who_took_its_place() {
+    let [here, elsewhere] = [Place::default(), Place::default()];
+    let mut alice = Host::start(here.builder("Alice").generated_passcode()).await;
+    let mut ticket = alice.session.ticket().await.unwrap();
+    ticket.passcode = alice.session.passcode().map(|passcode| passcode.to_text());
+    let text = ticket.to_string();
+    let at = |ticket: &Ticket, name: &str| {
+        let builder = Session::builder_for(ticket, name).interfaces(["lo"]);
+        builder.discovery(elsewhere.neighbourhood.clone())
+    };
+    let mut bob = Host::start(at(&text.parse().unwrap(), "Bob")).await;
+    bob.connected_to(&alice).await;
+    let bob_peer = alice.connected_to(&bob).await;
+    assert_eq!(bob_peer.name.as_str(), "Bob");
+    alice.session.send(bob.id(), "welcome").await.unwrap();
+    assert_eq!(bob.message().await, "welcome");
+    // The addresses lead to Alice, and the id is somebody else's.
+    ticket.peers[0].id = PeerId::from_bytes([7; 32]);
+    let mut carol = Host::start(at(&ticket, "Carol")).await;
+    let failed = carol.wait("a failure", |event| match event {
+        Event::InvitationFailed { peer, error } => Some((peer.id, error)),
+        _ => None,
+    });
+    let (who, error) = failed.await;
+    assert_eq!(who, ticket.peers[0].id, "{error}");
+    assert_eq!(carol.session.peers(), []);
 }

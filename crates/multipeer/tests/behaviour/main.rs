@@ -16,3 +16,4 @@ mod misbehaviour;
 mod resources;
 mod resumption;
 mod streams;
+mod topology;

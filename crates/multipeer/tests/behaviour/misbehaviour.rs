@@ -77,6 +77,7 @@ fn hello(version: u16, service: &str) -> Vec<u8> {
         remembers: None,
         introduced_by: None,
         tags: None,
+        role: None,
     })
     .encode(&mut bytes);
     bytes.to_vec()
@@ -149,7 +150,8 @@ async fn a_stranger_that_joins_without_an_invitation_is_turned_away() {
     let info = multipeer::DiscoveryInfo::default();
     Frame::Profile(Profile { name, info, lasting: None }).encode(&mut rest);
     let addresses = Vec::new();
-    Frame::Join(Join { pairing: None, received: 0, addresses, host: false }).encode(&mut rest);
+    let join = Join { pairing: None, received: 0, addresses, host: false, relay_port: None };
+    Frame::Join(join).encode(&mut rest);
     let (reason, _) = stranger.say(&[&hello(1, "test")[..], &rest].concat()).await;
     assert_eq!(reason, code(GoodbyeReason::NotInvited));
     undisturbed(&alice, &mut bob).await;

@@ -10,7 +10,7 @@ use crate::{
     output::{self, JsonEvents, object, peer_json, printable},
 };
 
-pub(super) async fn run(session: &Session, mut people: People, json: bool) -> Result<(), Failure> {
+pub(crate) async fn run(session: &Session, mut people: People, json: bool) -> Result<(), Failure> {
     let json = json.then(JsonEvents::new);
     let mut events = session.events();
     let mut input = Some(BufReader::new(tokio::io::stdin()).lines());

@@ -1,6 +1,6 @@
 //! What a user does about people: who may come in, who has to go, and whether it is really they.
 
-use multipeer::{Event, Invitation, PairedDevices, Peer, Session};
+use multipeer::{Event, Invitation, PairedDevices, Path, Peer, Session};
 
 use super::peers;
 
@@ -39,7 +39,7 @@ impl Action {
 }
 
 /// Those who ask to be let in, and those who are to be known again.
-pub(super) struct People {
+pub(crate) struct People {
     waiting: Vec<Invitation>,
     paired: Option<PairedDevices>,
 }
@@ -56,19 +56,28 @@ impl People {
             Event::Invitation(invitation) => self.keep(invitation),
             Event::InvitationWithdrawn { from } => self.withdrawn(&from),
             Event::PeerConnected(peer) => return self.pair(session, &peer),
+            Event::PathChanged { peer, path } => return self.remember(&peer, &path),
             _ => {}
         }
         None
     }
 
+    /// Where a paired device is now, it may be the next time.
+    fn remember(&mut self, peer: &Peer, path: &Path) -> Option<String> {
+        let remembered = self.paired.as_mut()?.note_path(peer, path);
+        remembered.err().map(|error| format!("! {error}"))
+    }
+
     fn pair(&mut self, session: &Session, peer: &Peer) -> Option<String> {
         let paired = self.paired.as_mut()?;
         let known = paired.iter().any(|device| device.id == peer.known_id());
-        match paired.add(peer, &session.verified(peer)?) {
+        let added = paired.add(peer, &session.verified(peer)?);
+        let trouble = session.path(peer).and_then(|path| self.remember(peer, &path));
+        match added {
             Ok(true) if !known => {
                 Some(format!("* paired with {peer} ({})", peer.known_id().short()))
             }
-            Ok(_) => None,
+            Ok(_) => trouble,
             Err(error) => Some(format!("! {error}")),
         }
     }

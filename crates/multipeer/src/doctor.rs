@@ -1,0 +1,139 @@
+//! Why peers do not find each other: looks at this machine and its networks, changes nothing, and says what is in the way.
+//!
+//! ```no_run
+//! # async fn example() {
+//! use multipeer::doctor::Doctor;
+//!
+//! let report = Doctor::default().examine().await;
+//! for diagnosis in &report.diagnoses {
+//!     println!("{diagnosis}");
+//! }
+//! # }
+//! ```
+
+mod adapters;
+mod multicast;
+mod partners;
+mod surroundings;
+mod verdict;
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+pub use self::{
+    adapters::Adapter,
+    partners::Partner,
+    surroundings::Surroundings,
+    verdict::{Cause, Diagnosis},
+};
+use crate::{
+    discovery::{DiscoveryProblem, LocalNetwork, share_port},
+    interfaces::Interfaces,
+};
+
+/// The longest that an examination takes, unless it is told otherwise.
+const PATIENCE: Duration = Duration::from_secs(12);
+/// Time for the programs that are asked for rules of firewalls.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Examines this machine's networks. Needs no privilege, and changes nothing.
+#[derive(Debug, Clone)]
+pub struct Doctor {
+    interfaces: Interfaces,
+    name: String,
+    patience: Duration,
+    discovery: LocalNetwork,
+}
+
+impl Default for Doctor {
+    fn default() -> Self {
+        Self {
+            interfaces: Interfaces::default(),
+            name: "doctor".to_owned(),
+            patience: PATIENCE,
+            discovery: LocalNetwork::default(),
+        }
+    }
+}
+
+/// What an examination found.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Report {
+    /// The machine's network interfaces.
+    pub adapters: Vec<Adapter>,
+    /// What else on the machine matters.
+    pub surroundings: Surroundings,
+    /// What a session said that looked for others meanwhile.
+    pub problems: Vec<DiscoveryProblem>,
+    /// Other machines on which an examination is under way.
+    pub partners: Vec<Partner>,
+    /// What follows from all that, the most likely cause of trouble first. Never empty.
+    pub diagnoses: Vec<Diagnosis>,
+}
+
+impl Report {
+    /// Whether something is in the way.
+    pub fn finds_trouble(&self) -> bool {
+        self.diagnoses.iter().any(|diagnosis| diagnosis.cause.is_trouble())
+    }
+}
+
+impl Doctor {
+    /// Uses these interfaces, as a session would.
+    #[must_use]
+    pub fn interfaces(mut self, interfaces: Interfaces) -> Self {
+        self.interfaces = interfaces;
+        self
+    }
+
+    /// What the other machine's doctor calls this one; 63 bytes at most.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// Takes no longer than this: 12 s unless said otherwise, at least 5 s.
+    #[must_use]
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience.max(Duration::from_secs(5));
+        self
+    }
+
+    /// Finds the other machine's doctor so.
+    #[must_use]
+    pub fn discovery(mut self, discovery: LocalNetwork) -> Self {
+        self.discovery = discovery;
+        self
+    }
+
+    /// Looks at everything. A doctor that runs at the same time on another machine is found, and both test the way
+    /// between them.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the future ends the examination and leaves nothing behind.
+    pub async fn examine(self) -> Report {
+        let adapters = adapters::look(&self.interfaces);
+        let port = share_port().map_err(|error| error.to_string());
+        let (heard, meeting) = tokio::join!(
+            multicast::listen(&adapters, port.is_ok()),
+            partners::meet(&self.interfaces, &self.name, self.discovery, self.patience)
+        );
+        // After everyone was asked: the system knows by then who is there.
+        let looked = tokio::task::spawn_blocking(move || Surroundings::look(port));
+        let surroundings = timeout(LOOK_TIMEOUT, looked).await;
+        let surroundings = surroundings.ok().and_then(Result::ok).unwrap_or_default();
+        let mut report = Report {
+            adapters: multicast::note(adapters, &heard, &surroundings.neighbours),
+            surroundings,
+            problems: meeting.problems,
+            partners: meeting.partners,
+            diagnoses: Vec::new(),
+        };
+        report.diagnoses = verdict::conclude(&report);
+        report
+    }
+}
