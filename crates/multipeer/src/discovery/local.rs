@@ -9,7 +9,10 @@ use std::{
 use futures_util::future::{BoxFuture, FutureExt};
 use multipeer_proto::{PeerId, Way};
 use socket2::{Domain, Socket, Type};
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, Interval, MissedTickBehavior, interval, sleep_until},
+};
 use tracing::{debug, info};
 
 use super::{
@@ -98,6 +101,7 @@ impl Provider for LocalNetwork {
             problems: VecDeque::new(),
             reported_port: false,
             paused_until: None,
+            retiring: JoinSet::new(),
             questions: questions.map_err(|error| error.to_string())?,
             retry,
         };
@@ -128,6 +132,8 @@ struct Local {
     reported_port: bool,
     /// Until when no responder listens.
     paused_until: Option<Instant>,
+    /// Responders that withdraw what they had announced.
+    retiring: JoinSet<()>,
     questions: Option<Questions>,
     retry: Interval,
 }
@@ -173,13 +179,14 @@ impl Local {
     fn give_up(&mut self) {
         let Some((way, mut former)) = self.multicast.take() else { return };
         former.stop();
-        tokio::spawn(async move { former.shutdown().await });
+        self.retiring.spawn(async move { former.shutdown().await });
         let at = Instant::now() + SUCCESSION;
         self.stale.extend(std::mem::take(&mut self.heard).into_iter().map(|peer| (at, way, peer)));
     }
 
     /// Nobody speaks multicast DNS at the moment, or not who should: is that to be had by now?
     fn look_for_responder(&mut self) {
+        while self.retiring.try_join_next().is_some() {}
         let has_system =
             self.multicast.as_ref().is_some_and(|(way, _)| *way == Way::SystemResponder);
         let is_paused = self.paused_until.is_some_and(|end| Instant::now() < end);
@@ -397,6 +404,7 @@ impl Discovery for Local {
             if let Some((_, mut responder)) = self.multicast.take() {
                 responder.shutdown().await;
             }
+            while self.retiring.join_next().await.is_some() {}
         }
         .boxed()
     }
