@@ -213,7 +213,8 @@ async fn a_slow_reader_loses_no_event_and_stays_bounded() {
             id[..4].copy_from_slice(&number.to_be_bytes());
             let peer = PeerId::from_bytes(id);
             let announcement = Announcement { peer, ..announcement(0, &format!("peer {number}")) };
-            place.neighbourhood.forge(&service(), announcement, Vec::new());
+            let nobody = std::net::SocketAddr::from(([127, 0, 0, 1], 9));
+            place.neighbourhood.forge(&service(), announcement, vec![nobody]);
             if round == 1 {
                 place.neighbourhood.withdraw(&service(), peer);
             }
