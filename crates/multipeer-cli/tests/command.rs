@@ -96,7 +96,7 @@ fn an_id_is_made_once_rotated_and_has_paired_devices() {
     assert_eq!(id(&["show"]).stdout, rotated.stdout);
     assert!(text(&id(&["paired"]).stdout).is_empty());
     let other = "0123456789abcdef".repeat(4);
-    let line = format!("{other} 1800000000 passcode Zoë's phone\n");
+    let line = format!("{other} 1800000000 passcode 192.0.2.7 Zoë's phone\n");
     let paired = folder.join("me.paired");
     std::fs::write(&paired, line).unwrap();
     #[cfg(unix)]
