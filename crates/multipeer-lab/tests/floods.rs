@@ -5,10 +5,13 @@
 
 mod common;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use common::{PATIENCE, built, chat, count, counted, multipeer, round_trip, wait};
-use multipeer_lab::run_in_lab;
+use common::{
+    PATIENCE, built, chat, chat_with, count, counted, multipeer, round_trip, transfers::Folder,
+    wait,
+};
+use multipeer_lab::{Host, Program, run_in_lab};
 
 #[test]
 fn a_flood_of_strangers_neither_slows_members_nor_fills_the_memory() {
@@ -50,36 +53,97 @@ fn a_flood_of_strangers_neither_slows_members_nor_fills_the_memory() {
     });
 }
 
-/// Announces peers that do not exist, some thousands in a second, each with a name and an id of its own, at addresses of
-/// others; for so many seconds.
-const LIAR: &str = r"
+/// What it takes to announce a peer by hand, for as many seconds as the second argument says, from the address that the
+/// first one is.
+const ANNOUNCING: &str = r"
 import os, socket, struct, sys, time
 sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 sender.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, 255)
+for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
+    sender.setsockopt(socket.SOL_SOCKET, option, 1)
 sender.bind((sys.argv[1], 5353))
+end, sent = time.time() + float(sys.argv[2]), 0
 def name(*labels):
     return b''.join(bytes([len(l)]) + l for l in labels) + bytes(1)
 def record(owner, kind, data):
     return owner + struct.pack('!HHIH', kind, 0x8001 if kind != 12 else 1, 4500, len(data)) + data
-service = name(b'_multipeer', b'_udp', b'local')
-end, sent = time.time() + float(sys.argv[2]), 0
+def announce(key, address, port):
+    service = name(b'_multipeer', b'_udp', b'local')
+    instance = name(b'Liar ' + key[:10], b'_multipeer', b'_udp', b'local')
+    host = name(key[:32], b'local')
+    strings = [b'_v=1', b'_id=' + key, b'_name=Liar']
+    records = [
+        record(service, 12, instance),
+        record(instance, 33, struct.pack('!HHH', 0, 0, port) + host),
+        record(instance, 16, b''.join(bytes([len(s)]) + s for s in strings)),
+        record(host, 1, socket.inet_aton(address)),
+    ]
+    sender.sendto(struct.pack('!HHHHHH', 0, 0x8400, 0, len(records), 0, 0) + b''.join(records), ('224.0.0.251', 5353))
+";
+
+/// Announces peers that do not exist, some thousands in a second, each with a name and an id of its own, at addresses of
+/// others.
+const LIAR: &str = r"
 while time.time() < end:
     for _ in range(20):
-        key = os.urandom(32).hex().encode()
-        instance = name(b'Liar ' + key[:10], b'_multipeer', b'_udp', b'local')
-        host = name(key[:32], b'local')
-        strings = [b'_v=1', b'_id=' + key, b'_name=Liar']
-        records = [
-            record(service, 12, instance),
-            record(instance, 33, struct.pack('!HHH', 0, 0, 9) + host),
-            record(instance, 16, b''.join(bytes([len(s)]) + s for s in strings)),
-            record(host, 1, bytes([192, 0, 2, key[0]])),
-        ]
-        sender.sendto(struct.pack('!HHHHHH', 0, 0x8400, 0, len(records), 0, 0) + b''.join(records), ('224.0.0.251', 5353))
+        key = os.urandom(32)
+        announce(key.hex().encode(), '192.0.2.%d' % key[0], 9)
         sent += 1
     time.sleep(0.005)
 print(sent, flush=True)
 ";
+
+fn announcer(host: &Host, script: &str, arguments: &[&str]) -> Program {
+    let script = format!("{ANNOUNCING}{script}");
+    let address = host.address();
+    host.spawn("python3", &[&["-c", &script, &address], arguments].concat()).unwrap()
+}
+
+/// Announces one peer again and again, at an address and a port.
+const IMPOSTOR: &str = r"
+while time.time() < end:
+    announce(sys.argv[3].encode(), sys.argv[4], int(sys.argv[5]))
+    time.sleep(0.5)
+";
+
+#[test]
+fn an_id_that_another_one_announces_is_found_out_and_hides_nobody() {
+    let test = "an_id_that_another_one_announces_is_found_out_and_hides_nobody";
+    run_in_lab(test, |mut lab| {
+        let folder = Folder::new("impostor");
+        let network = lab.network().unwrap();
+        let [a, b, c] = [(); 3].map(|()| lab.host_on(network).unwrap());
+        let file = folder.0.join("bob.key").display().to_string();
+        let made = b.run(&multipeer(), &["id", "--json", "--identity", &file]).unwrap().stdout;
+        let made: serde_json::Value = serde_json::from_slice(&made).unwrap();
+        let id = made["id"].as_str().unwrap();
+        // Whoever answers there speaks the protocol, and has another key.
+        let other = ["--service", "other", "--port", "7007"];
+        let _mallory = chat_with(&c, "Mallory", &other);
+        let dials = "-A OUTPUT -p udp --dport 7007 -m length --length 1200:65535";
+        a.run("iptables", &dials.split(' ').collect::<Vec<_>>()).unwrap();
+        let mut alice = chat_with(&a, "Alice", &["--no-questions"]);
+        let mut impostor = announcer(&c, IMPOSTOR, &["40", id, &c.address(), "7007"]);
+        alice.wait_json("what is wrong", PATIENCE, |value| {
+            let error = value["message"].as_str().filter(|_| value["event"] == "error")?;
+            error.contains("another device answers").then_some(())
+        });
+        // What is said to end that connection goes out, too.
+        alice.all_lines(Duration::from_secs(3));
+        let found_out = counted(&a, "OUTPUT")[0];
+        alice.all_lines(Duration::from_secs(20));
+        let later = counted(&a, "OUTPUT")[0];
+        println!("{found_out} packets to find it out, {} in 20 s more", later - found_out);
+        assert!((1..40).contains(&found_out) && later == found_out, "{found_out}, {later}");
+        // The one whose id it is.
+        let started = Instant::now();
+        let _bob = chat_with(&b, "Bob", &["--identity", &file]);
+        wait(&mut alice, "connected", "Bob");
+        println!("met the true one after {:.2?}", started.elapsed());
+        assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+        impostor.kill();
+    });
+}
 
 #[test]
 fn a_flood_of_peers_that_do_not_exist_fills_no_memory_and_hides_nobody() {
@@ -91,7 +155,7 @@ fn a_flood_of_peers_that_do_not_exist_fills_no_memory_and_hides_nobody() {
         let memory = alice.memory();
         // Whatever is dialled of what the liar says.
         a.run("iptables", &["-A", "OUTPUT", "-d", "192.0.2.0/24"]).unwrap();
-        let mut liar = c.spawn("python3", &["-c", LIAR, &c.address(), "25"]).unwrap();
+        let mut liar = announcer(&c, LIAR, &["25"]);
         alice.all_lines(Duration::from_secs(10));
         let middle = alice.memory();
         let mut bob = chat(&b, "Bob");

@@ -60,9 +60,9 @@ pub use id::{InvitationId, LinkId, LinkRef, ParsePeerIdError, PeerId};
 pub use name::{DiscoveryInfo, DisplayName, NameError, ServiceType};
 pub use network::Network;
 pub use session::{
-    Activity, Announce, Command, Config, Direction, DisconnectReason, Event, Input, InviteError,
-    Inviting, Joining, NudgeError, Output, PeerInfo, Relay, RemoveError, Role, Session, Statistics,
-    Topology,
+    Activity, Announce, Command, Config, DialError, Direction, DisconnectReason, Event, Input,
+    InviteError, Inviting, Joining, NudgeError, Output, PeerInfo, Relay, RemoveError, Role,
+    Session, Statistics, Topology,
 };
 pub use stream::{StreamName, StreamNameError};
 pub use ticket::{Ticket, TicketError, TicketPeer};

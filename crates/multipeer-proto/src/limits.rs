@@ -132,6 +132,8 @@ pub const DEFAULT_RECONNECT_WINDOW: Duration = Duration::from_secs(30);
 pub const MIN_DIAL_BACKOFF: Duration = Duration::from_millis(200);
 /// The longest pause between two attempts to dial.
 pub const MAX_DIAL_BACKOFF: Duration = Duration::from_secs(5);
+/// Time for which an address counts as false at which another one answered than the peer that is said to be there.
+pub const IMPOSTOR_PAUSE: Duration = Duration::from_mins(1);
 /// Attempts to dial at a time, ...
 pub const MAX_DIALS: usize = 8;
 /// ... and of those that have not taken long yet. When many peers meet at once, each would otherwise begin as many

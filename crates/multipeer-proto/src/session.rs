@@ -12,6 +12,9 @@ mod given_tests;
 mod hubs;
 #[cfg(test)]
 mod hubs_tests;
+mod impostors;
+#[cfg(test)]
+mod impostors_tests;
 mod info;
 mod invitations;
 mod io;
@@ -45,7 +48,7 @@ use std::net::SocketAddr;
 
 pub use self::{
     attention::{Activity, NudgeError},
-    errors::{DisconnectReason, InviteError, RemoveError},
+    errors::{DialError, DisconnectReason, InviteError, RemoveError},
     hubs::Relay,
     info::PeerInfo,
     io::{
@@ -56,6 +59,7 @@ pub use self::{
 use self::{
     dialling::Dial,
     hubs::Repeater,
+    impostors::Doubt,
     invitations::{Incoming, Outgoing},
     links::Link,
     members::{Former, Member},
@@ -92,6 +96,7 @@ pub struct Session {
     members: BTreeMap<PeerId, Member>,
     former: BTreeMap<PeerId, Former>,
     dials: BTreeMap<PeerId, Dial>,
+    doubts: BTreeMap<PeerId, Doubt>,
     /// The number of the latest attempt to dial anyone.
     attempts: u64,
     outgoing: BTreeMap<InvitationId, Outgoing>,
@@ -152,6 +157,7 @@ impl Session {
             members: BTreeMap::new(),
             former: BTreeMap::new(),
             dials: BTreeMap::new(),
+            doubts: BTreeMap::new(),
             attempts: 0,
             outgoing: BTreeMap::new(),
             incoming: BTreeMap::new(),
@@ -234,6 +240,7 @@ impl Session {
             self.invitations_timeout(),
             self.members_timeout(),
             self.nearby_timeout(),
+            self.doubts_timeout(),
             self.removals_timeout(),
             self.hubs_timeout(),
         ]
@@ -387,6 +394,7 @@ impl Session {
         self.expire_invitations(now);
         self.expire_members(now);
         self.introduce_newcomers(now);
+        self.forget_doubts(now);
         self.expire_nearby(now);
         self.expire_removals(now);
         self.repeat_near(now);

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
-use super::{Activity, Event, InviteError, Output, Phase, Session};
+use super::{Activity, DialError, Event, InviteError, Output, Phase, Session, impostors::Places};
 use crate::{
     id::PeerId,
     limits::{
@@ -24,6 +24,7 @@ pub(super) struct Dial {
 #[derive(Debug)]
 struct Attempt {
     number: u64,
+    addresses: Vec<SocketAddr>,
     since: Timestamp,
     is_slow: bool,
 }
@@ -112,20 +113,29 @@ impl Session {
     }
 
     fn dial(&mut self, now: Timestamp, peer: PeerId) {
-        let addresses = self.addresses_of(peer);
         let failures = self.dials.get(&peer).map_or(0, |dial| dial.failures);
-        let relays = self.relays_to(peer, failures);
-        if addresses.is_empty() && relays.is_empty() {
-            let error = "no address of it is known".to_owned();
+        let places = self.places_to_dial(peer, failures);
+        if places.is_empty() {
+            let error = if self.addresses_of(peer).is_empty() {
+                "no address of it is known".to_owned()
+            } else {
+                DialError::Impostor.to_string()
+            };
             self.fail_invitations(now, peer, &InviteError::Unreachable { error });
             self.back_off(now, peer);
             return;
         }
         self.attempts += 1;
+        let Places { addresses, relays } = places;
         // The number of no attempt of an earlier incarnation, of which others may still know.
         let attempt = self.config.incarnation.saturating_add(self.attempts);
         if let Some(dial) = self.dials.get_mut(&peer) {
-            dial.in_progress = Some(Attempt { number: attempt, since: now, is_slow: false });
+            dial.in_progress = Some(Attempt {
+                number: attempt,
+                addresses: addresses.clone(),
+                since: now,
+                is_slow: false,
+            });
             let first = dial.failures == 0;
             if first && !self.members.get(&peer).is_some_and(|member| member.connected) {
                 self.event(Event::Connecting(peer));
@@ -163,16 +173,21 @@ impl Session {
         now: Timestamp,
         peer: PeerId,
         attempt: u64,
-        error: &str,
+        error: &DialError,
     ) {
-        if self.dials.get(&peer).is_none_or(|dial| !dial.is_attempt(attempt)) {
+        let Some(dial) = self.dials.get_mut(&peer).filter(|dial| dial.is_attempt(attempt)) else {
             return;
-        }
+        };
+        let dialled = dial.in_progress.take().map(|attempt| attempt.addresses);
+        let failures = dial.failures;
         self.back_off(now, peer);
-        if self.has_link(peer) {
+        let dialled = dialled.unwrap_or_default();
+        let is_impostor = *error == DialError::Impostor;
+        if self.has_another_place(now, peer, &dialled, is_impostor, failures) || self.has_link(peer)
+        {
             return;
         }
-        let error = InviteError::Unreachable { error: error.to_owned() };
+        let error = InviteError::Unreachable { error: error.to_string() };
         self.fail_invitations(now, peer, &error);
         self.verify(peer);
     }

@@ -74,6 +74,18 @@ impl DisconnectReason {
     }
 }
 
+/// Why a dial came to nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DialError {
+    /// No link came about.
+    #[error("{0}")]
+    Failed(String),
+    /// Whoever answers there does not have the key that the peer's id is.
+    #[error("another device answers at its address, and cannot prove to be this peer")]
+    Impostor,
+}
+
 /// Why an invitation came to nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

@@ -147,5 +147,25 @@ fn those_who_lead_nowhere_leave_room_for_those_who_do() {
     for number in 0..5000 {
         assert_eq!(hear(number, "192.0.2.1:9").0, 0, "nobody is invited who leads nowhere");
     }
+    // Nor does a port at which nobody can be.
+    assert!(!hear(5000, "10.0.7.7:0").1);
     assert_eq!(hear(6000, "10.0.7.7:9"), (0, true, MAX_NEARBY / 2 + 1));
+}
+
+#[test]
+fn who_went_while_looking_was_stopped_and_begun_twice_is_lost() {
+    let mut session = tests::started(config(1));
+    let PeerInfo { id: peer, info, .. } = PeerInfo::unnamed(id(2));
+    let announcement = Announcement { peer, name: None, info, tags: None, role: None };
+    let addresses = vec!["10.0.0.7:9".parse().unwrap()];
+    let way = Way::Mdns;
+    session.handle(Timestamp::ZERO, Input::Discovered { announcement, addresses, way });
+    for _ in 0..2 {
+        for command in [Command::StopLooking, Command::StartLooking] {
+            session.handle(Timestamp::ZERO, Input::Command(command));
+        }
+    }
+    assert!(session.near(peer).is_some(), "it may be heard again");
+    session.handle(Timestamp::after_start(Duration::from_secs(4)), Input::Tick);
+    assert_eq!(session.near(peer), None);
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::{
     attention::Activity,
-    errors::{DisconnectReason, InviteError},
+    errors::{DialError, DisconnectReason, InviteError},
     hubs::Relay,
     info::PeerInfo,
     topology::{Role, Topology},
@@ -193,8 +193,8 @@ pub enum Input {
         peer: PeerId,
         /// The number of the attempt.
         attempt: u64,
-        /// What went wrong, for people.
-        error: String,
+        /// What went wrong.
+        error: DialError,
     },
     /// A control frame arrived.
     Frame {

@@ -91,10 +91,8 @@ impl Nearby {
 
     /// The addresses to which this peer goes: an announcement alone does not lead out of its own networks.
     pub(super) fn addresses(&self, own: Option<&[Network]>) -> impl Iterator<Item = SocketAddr> {
-        let is_own = move |address: SocketAddr| {
-            own.is_none_or(|own| own.iter().any(|network| network.contains(address.ip())))
-        };
-        let places = self.places.iter().filter(move |p| !p.is_claimed || is_own(p.address));
+        let places = self.places.iter();
+        let places = places.filter(move |place| !place.is_claimed || leads_to(own, place.address));
         places.map(|place| place.address)
     }
 
@@ -173,7 +171,9 @@ impl Session {
 
     /// Whoever is still there is about to be heard again.
     pub(super) fn doubt_all_nearby(&mut self, now: Timestamp) {
-        for nearby in self.nearby.values_mut().filter(|nearby| nearby.is_heard()) {
+        // Who is known in another way alone is not heard anyway; and nobody stays of whom nothing is known any more.
+        let doubtful = |nearby: &&mut Nearby| nearby.is_heard() || nearby.ways().is_empty();
+        for nearby in self.nearby.values_mut().filter(doubtful) {
             // How it was heard before says nothing any more.
             (nearby.heard, nearby.suspect) = (Ways::default(), Some(now + LOOK_AGAIN_GRACE));
         }
@@ -262,11 +262,9 @@ impl Session {
     /// Whether there is room for one more who is near, at these addresses. Whoever leads nowhere gets half of it at the most,
     /// and who was invited in vain goes for who comes.
     fn make_room(&mut self, addresses: &[SocketAddr], source: Source) -> bool {
-        let is_own = |address: &SocketAddr| {
-            let own = self.own_networks();
-            own.is_none_or(|own| own.iter().any(|network| network.contains(address.ip())))
-        };
-        let leads_somewhere = !source.is_claim() || addresses.iter().any(is_own);
+        let own = self.own_networks();
+        let is_of_use = |address: &SocketAddr| is_usable(address) && leads_to(own, *address);
+        let leads_somewhere = !source.is_claim() || addresses.iter().any(is_of_use);
         if self.nearby.len() < if leads_somewhere { MAX_NEARBY } else { MAX_NEARBY / 2 } {
             return true;
         }
@@ -443,7 +441,8 @@ impl Session {
         candidates
             .filter(move |&(&peer, nearby)| {
                 !nearby.not_admitted
-                    && (!nearby.told_by.is_empty() || nearby.addresses(own).next().is_some())
+                    && (!nearby.told_by.is_empty()
+                        || nearby.addresses(own).any(|address| !self.is_false_at(peer, address)))
                     && self.config.topology.fits(nearby.announcement.role)
                     && !self.members.contains_key(&peer)
                     && !invited.contains(&peer)
@@ -478,6 +477,11 @@ impl Session {
 /// Whether an address says nothing without the interface on which it is meant.
 pub(super) fn is_link_local(ip: IpAddr) -> bool {
     matches!(ip, IpAddr::V6(v6) if v6.is_unicast_link_local())
+}
+
+/// Whether an address is on one of these networks, or anywhere if none were said.
+fn leads_to(own: Option<&[Network]>, address: SocketAddr) -> bool {
+    own.is_none_or(|own| own.iter().any(|network| network.contains(address.ip())))
 }
 
 /// Whether an address could be a peer's at all.

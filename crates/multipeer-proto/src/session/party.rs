@@ -130,7 +130,7 @@ impl Party {
                 let homes = [byte, other].map(|byte| self.homes.get(&byte).map(|home| home.hub));
                 let hub = relays.iter().any(|relay| homes == [Some(relay.hub); 2]);
                 if apart && !hub {
-                    let error = "no answer".to_owned();
+                    let error = DialError::Failed("no answer".to_owned());
                     return self.input(byte, Input::DialFailed { peer, attempt, error });
                 }
                 self.next_link += 1;

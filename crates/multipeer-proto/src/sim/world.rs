@@ -19,8 +19,8 @@ use super::{
     scenario::{Room, Scenario},
 };
 use crate::{
-    Announcement, Command, Event, Frame, Input, InvitationId, Joining, Output, PeerId, Relay,
-    Timestamp,
+    Announcement, Command, DialError, Event, Frame, Input, InvitationId, Joining, Output, PeerId,
+    Relay, Timestamp,
 };
 
 /// Steps of one run: far more than any that makes progress.
@@ -223,7 +223,7 @@ impl World {
                 Ok(())
             }
             Happening::DialFailed { from, peer, attempt } => {
-                let error = "no answer".to_owned();
+                let error = DialError::Failed("no answer".to_owned());
                 self.input(from, Input::DialFailed { peer, attempt, error })
             }
             Happening::Announce { run } => {

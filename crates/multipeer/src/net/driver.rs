@@ -9,8 +9,8 @@ use iroh::{
     endpoint::{Incoming, IncomingAddr, VarInt},
 };
 use multipeer_proto::{
-    Command, Direction, GoodbyeReason, Input, InvitationId, InviteError, Knock, LinkId, Origin,
-    PeerId, Session, Timestamp, Turnstile, message::Datagram,
+    Command, DialError, Direction, GoodbyeReason, Input, InvitationId, InviteError, Knock, LinkId,
+    Origin, PeerId, Session, Timestamp, Turnstile, message::Datagram,
 };
 use tokio::{
     sync::{mpsc, oneshot},
@@ -313,7 +313,7 @@ impl Driver {
                     // It has ended already, or is of no use.
                     connection.close(VarInt::from_u32(GoodbyeReason::Unneeded.code()), b"");
                     if let Direction::Dialled { attempt } = direction {
-                        let error = "the link could not be secured".to_owned();
+                        let error = DialError::Failed("the link could not be secured".to_owned());
                         self.handle(Input::DialFailed { peer, attempt, error });
                     }
                     return;
@@ -327,7 +327,7 @@ impl Driver {
             }
             LinkInput::HandshakeOver { origin } => self.turnstile.finished(origin),
             LinkInput::DialFailed { peer, attempt, error } => {
-                debug!(peer = %peer.short(), error, "dial failed");
+                debug!(peer = %peer.short(), %error, "dial failed");
                 self.handle(Input::DialFailed { peer, attempt, error });
             }
             LinkInput::Frame { link, frame } => self.handle(Input::Frame { link, frame }),

@@ -11,9 +11,11 @@ use futures_util::{StreamExt, stream::BoxStream};
 use iroh::{
     Endpoint, EndpointAddr, RelayMode, Watcher,
     endpoint::{
-        BindOpts, Builder, ConnectOptions, Connection, QuicTransportConfig, VarInt, presets,
+        BindOpts, Builder, ConnectOptions, ConnectingError, Connection, ConnectionError,
+        QuicTransportConfig, VarInt, presets,
     },
 };
+use multipeer_proto::DialError;
 use tokio::time::{Instant, sleep};
 
 use crate::{error::StartError, identity::Identity, interfaces::Interfaces};
@@ -121,11 +123,30 @@ fn builder(identity: &Identity) -> Builder {
 }
 
 /// Begins a link: to whom, and with the settings of the end that dials.
-pub(super) async fn connect(endpoint: &Endpoint, to: EndpointAddr) -> Result<Connection, String> {
+pub(super) async fn connect(
+    endpoint: &Endpoint,
+    to: EndpointAddr,
+) -> Result<Connection, DialError> {
     let options = ConnectOptions::new().with_transport_config(transport_config(KEEP_ALIVE));
     let connecting = endpoint.connect_with_opts(to, ALPN, options).await;
-    let connecting = connecting.map_err(|error| innermost(&error))?;
-    connecting.await.map_err(|error| innermost(&error))
+    let connecting = connecting.map_err(|error| DialError::Failed(innermost(&error)))?;
+    connecting.await.map_err(|error| match &error {
+        ConnectingError::ConnectionError { source, .. } if is_impostor(source) => {
+            DialError::Impostor
+        }
+        error => DialError::Failed(innermost(error)),
+    })
+}
+
+/// Whether somebody answered whose key is not the one that was asked for, or who does not speak this protocol at all.
+fn is_impostor(error: &ConnectionError) -> bool {
+    let code = match error {
+        ConnectionError::TransportError(error) => error.code,
+        ConnectionError::ConnectionClosed(close) => close.error_code,
+        _ => return false,
+    };
+    // CRYPTO_ERROR, of which there is one for each TLS alert (RFC 9001, section 4.8).
+    (0x100..0x200).contains(&u64::from(code))
 }
 
 /// The innermost reason, which says most.

@@ -8,8 +8,8 @@ use iroh::{
     endpoint::{Connection, RecvStream, SendStream, VarInt},
 };
 use multipeer_proto::{
-    Direction, Frame, FrameDecoder, GoodbyeReason, LinkId, Origin, PeerId, frame::Goodbye,
-    message::Datagram,
+    DialError, Direction, Frame, FrameDecoder, GoodbyeReason, LinkId, Origin, PeerId,
+    frame::Goodbye, message::Datagram,
 };
 use tokio::{
     sync::{
@@ -53,7 +53,7 @@ pub(super) enum LinkInput {
     DialFailed {
         peer: PeerId,
         attempt: u64,
-        error: String,
+        error: DialError,
     },
     Frame {
         link: LinkId,

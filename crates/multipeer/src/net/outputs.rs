@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use iroh::{EndpointAddr, PublicKey, TransportAddr, endpoint::VarInt};
 use multipeer_proto::{
-    Event as ProtoEvent, Input, LinkId, Output, PeerId, PeerInfo, delivery::DeliveryError,
-    limits::MAX_STREAMS,
+    DialError, Event as ProtoEvent, Input, LinkId, Output, PeerId, PeerInfo,
+    delivery::DeliveryError, limits::MAX_STREAMS,
 };
 use tokio::time::timeout;
 use tracing::trace;
@@ -177,13 +177,13 @@ impl Driver {
         self.tasks.spawn(async move {
             let connect = async {
                 let id = PublicKey::from_bytes(peer.as_bytes())
-                    .map_err(|_| "its id is not a public key".to_owned())?;
+                    .map_err(|_| DialError::Failed("its id is not a public key".to_owned()))?;
                 let to = EndpointAddr::from_parts(id, ways);
                 endpoint::connect(&endpoint, to).await
             };
-            let result = timeout(time, connect)
-                .await
-                .unwrap_or_else(|_| Err(format!("no answer within {} s", time.as_secs_f32())));
+            let result = timeout(time, connect).await.unwrap_or_else(|_| {
+                Err(DialError::Failed(format!("no answer within {} s", time.as_secs_f32())))
+            });
             let input = match result {
                 Ok(connection) => LinkInput::Up {
                     connection,
