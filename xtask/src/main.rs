@@ -109,8 +109,14 @@ fn cargo(arguments: &[&str]) -> Result<(), String> {
 fn run_cargo(arguments: &[&str], variables: &[(&str, &str)]) -> Result<(), String> {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let mut command = Command::new(cargo);
-    let command = command.args(arguments).envs(variables.iter().copied());
-    let status = command.current_dir(root()).status();
+    command.args(arguments).envs(variables.iter().copied()).current_dir(root());
+    // What cargo said of this program would have some dependencies built anew (ring asks for it), and those that stand on them.
+    let own = std::env::vars_os().map(|(name, _)| name).filter(|name| {
+        let name = name.to_string_lossy();
+        name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
+    });
+    own.for_each(|name| _ = command.env_remove(name));
+    let status = command.status();
     match status {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(format!("`cargo {}` ended with {status}", arguments.join(" "))),
