@@ -11,7 +11,7 @@ use std::{
 };
 
 use common::{
-    PATIENCE, available, chat_with, count, counted, is, multipeer,
+    PATIENCE, available, chat_with, count, counted, fake_clock, is, multipeer,
     transfers::{Folder, LONG, receive, wait_progress, write_file},
     wait,
 };
@@ -88,17 +88,6 @@ fn who_sleeps_longer_than_the_window_is_gone_and_back_when_it_wakes() {
         say(&mut alice, 1..100);
         messages(&mut bob, "Alice", 1..100);
     });
-}
-
-/// The library that makes a program see another date than the system's.
-fn fake_clock() -> String {
-    let folders = fs::read_dir("/usr/lib").unwrap().map(|entry| entry.unwrap().path());
-    let libraries = folders.map(|folder| folder.join("faketime/libfaketimeMT.so.1"));
-    libraries
-        .filter(|library| library.exists())
-        .map(|path| path.display().to_string())
-        .next()
-        .unwrap()
 }
 
 #[test]

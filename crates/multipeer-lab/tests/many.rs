@@ -7,8 +7,8 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::{PATIENCE, built, counted, multipeer};
-use multipeer_lab::run_in_lab;
+use common::{PATIENCE, built, counted_by, multipeer, rule};
+use multipeer_lab::{Host, run_in_lab};
 
 #[test]
 fn a_hundred_peers_are_found_within_three_seconds_and_send_next_to_nothing_afterwards() {
@@ -17,9 +17,7 @@ fn a_hundred_peers_are_found_within_three_seconds_and_send_next_to_nothing_after
         let network = lab.network().unwrap();
         let (here, there) = (lab.host_on(network).unwrap(), lab.host_on(network).unwrap());
         // What programs send, of both families together.
-        for program in ["iptables", "ip6tables"] {
-            there.run(program, &["-A", "OUTPUT", "-o", "eth0", "-p", "udp"]).unwrap();
-        }
+        rule(&there, "-A OUTPUT -o eth0 -p udp");
         let mut crowd = there.spawn(&built("crowd"), &["peers", "100", "chat"]).unwrap();
         crowd.wait_line("ready", PATIENCE);
         // What was announced last may be said again a second later (RFC 6762, section 6).
@@ -34,10 +32,10 @@ fn a_hundred_peers_are_found_within_three_seconds_and_send_next_to_nothing_after
         }
         let took = started.elapsed();
         alice.all_lines(Duration::from_secs(5));
-        let [before, _] = sent(&there);
+        let before = sent(&there);
         let idle = Duration::from_secs(20);
         alice.all_lines(idle);
-        let [after, _] = sent(&there);
+        let after = sent(&there);
         let rate = Duration::from_secs(after - before).as_secs_f64() / idle.as_secs_f64() / 100.0;
         println!("100 found in {took:.2?}; idle {rate:.3} packets a second for each");
         assert!(took < Duration::from_secs(3), "{took:?}");
@@ -45,12 +43,7 @@ fn a_hundred_peers_are_found_within_three_seconds_and_send_next_to_nothing_after
     });
 }
 
-/// Packets and bytes that the host's programs have sent.
-fn sent(host: &multipeer_lab::Host) -> [u64; 2] {
-    let [packets, bytes] = counted(host, "OUTPUT");
-    let output = host.run("ip6tables", &["-nvxL", "OUTPUT"]).unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
-    let mut words = text.lines().nth(2).unwrap().split_whitespace();
-    let mut next = || words.next().unwrap().parse::<u64>().unwrap();
-    [packets + next(), bytes + next()]
+/// Packets that the host's programs have sent.
+fn sent(host: &Host) -> u64 {
+    ["iptables", "ip6tables"].map(|program| counted_by(program, host, "OUTPUT")[0]).iter().sum()
 }

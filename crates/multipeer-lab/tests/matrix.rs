@@ -6,117 +6,18 @@
 
 mod common;
 
-use std::{
-    collections::BTreeSet,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use common::{
     PATIENCE, add_interface, avahi_with, available, beside_avahi, built, chat_with as chat, deafen,
-    ensure, multipeer, routed, say, wait, with_avahi,
+    ensure, fake_clock,
+    matrix::{
+        WITH_MULTICAST, WITHOUT, diagnose, diagnose_with, finish, meet, meet_with, note, notices,
+        pair, told, ways,
+    },
+    multipeer, routed, rule, say, wait, with_avahi,
 };
-use multipeer_lab::{Host, Lab, Program, run_in_lab};
-use serde_json::Value;
-
-/// Where multicast arrives, ...
-const WITH_MULTICAST: Duration = Duration::from_secs(2);
-/// ... and where it does not.
-const WITHOUT: Duration = Duration::from_secs(8);
-
-/// A row of the table, in the order of the numbers.
-fn note(number: u32, network: &str, what: &str, how: &str, time: Option<Duration>) {
-    let time = time.map_or_else(String::new, |time| format!("{:.2} s", time.as_secs_f64()));
-    let row = format!("| {network} | {what} | {how} | {time} |\n");
-    print!("{row}");
-    if let Some(folder) = std::env::var_os("MULTIPEER_MATRIX") {
-        std::fs::write(std::path::Path::new(&folder).join(format!("{number:02}")), row).unwrap();
-    }
-}
-
-/// How the two heard of each other, as their events say.
-fn ways(programs: [&mut Program; 2]) -> String {
-    let lines = programs.into_iter().flat_map(|program| program.all_lines(Duration::ZERO));
-    let ways: BTreeSet<String> = lines
-        .filter_map(|line| serde_json::from_str::<Value>(&line).ok())
-        .filter_map(|value| Some(value["peer"]["ways"].as_array()?.clone()))
-        .flatten()
-        .filter_map(|way| Some(way.as_str()?.to_owned()))
-        .collect();
-    ways.into_iter().collect::<Vec<_>>().join(", ")
-}
-
-/// Both are started at once, and are connected in time.
-fn meet_with(
-    number: u32,
-    network: &str,
-    hosts: [&Host; 2],
-    within: Duration,
-    arguments: &[&str],
-) -> [Program; 2] {
-    let started = Instant::now();
-    let [mut alice, mut bob] =
-        [(hosts[0], "Alice"), (hosts[1], "Bob")].map(|(host, name)| chat(host, name, arguments));
-    finish(number, network, [&mut alice, &mut bob], started, within);
-    [alice, bob]
-}
-
-fn meet(number: u32, network: &str, hosts: &[Host; 2], within: Duration) -> [Program; 2] {
-    meet_with(number, network, [&hosts[0], &hosts[1]], within, &[])
-}
-
-fn finish(
-    number: u32,
-    network: &str,
-    [alice, bob]: [&mut Program; 2],
-    started: Instant,
-    within: Duration,
-) {
-    wait(alice, "connected", "Bob");
-    ensure(bob, "connected", "Alice");
-    let took = started.elapsed();
-    say(bob, "Bob", alice, "hello");
-    note(number, network, "connected", &ways([alice, bob]), Some(took));
-    assert!(took < within, "{network}: connected after {took:.2?}, and not within {within:?}");
-}
-
-/// What the doctors say that run on these hosts at the same time.
-fn diagnose(hosts: [&Host; 2]) -> [Vec<String>; 2] {
-    let started = Instant::now();
-    let doctors = [(hosts[0], "Alice"), (hosts[1], "Bob")].map(|(host, name)| {
-        host.spawn(&multipeer(), &["doctor", "--json", "--name", name]).unwrap()
-    });
-    let causes = doctors.map(|mut doctor| {
-        let report = doctor.wait_json("a report", PATIENCE, |value| {
-            (value["event"] == "report").then(|| value.clone())
-        });
-        println!("{:#}", report["diagnoses"]);
-        let diagnoses = report["diagnoses"].as_array().unwrap().iter();
-        diagnoses.map(|diagnosis| diagnosis["cause"].as_str().unwrap().to_owned()).collect()
-    });
-    assert!(started.elapsed() < Duration::from_secs(15), "{:?}", started.elapsed());
-    causes
-}
-
-/// The first thing that each doctor says is this.
-fn told(number: u32, network: &str, hosts: [&Host; 2], expected: [&str; 2]) {
-    let causes = diagnose(hosts);
-    let first = causes.each_ref().map(|causes| causes.first().map_or("", String::as_str));
-    let [one, other] = expected;
-    let how = if one == other { one.to_owned() } else { format!("{one}; {other}") };
-    note(number, network, "told why not, or how it is", &format!("`doctor`: {how}"), None);
-    assert_eq!(first, expected, "{network}: {causes:?}");
-}
-
-fn pair(lab: &mut Lab) -> [Host; 2] {
-    let network = lab.network().unwrap();
-    [(); 2].map(|()| lab.host_on(network).unwrap())
-}
-
-fn rule(host: &Host, words: &str) {
-    let words: Vec<&str> = words.split(' ').collect();
-    host.run("iptables", &words).unwrap();
-    host.run("ip6tables", &words).unwrap();
-}
+use multipeer_lab::run_in_lab;
 
 #[test]
 fn a_plain_network() {
@@ -239,6 +140,105 @@ fn a_tunnel_that_has_the_default_route() {
 }
 
 #[test]
+fn a_tunnel_with_the_default_route_and_nobody_near() {
+    run_in_lab("a_tunnel_with_the_default_route_and_nobody_near", |mut lab| {
+        let network = lab.network().unwrap();
+        let host = lab.host_on(network).unwrap();
+        add_interface(&host, "tun0", "10.8.0.2/24");
+        // As OpenVPN does it, which leaves the real default route where it is.
+        for half in ["0.0.0.0/1", "128.0.0.0/1"] {
+            host.run("ip", &["route", "add", half, "dev", "tun0"]).unwrap();
+        }
+        let mut alice = chat(&host, "Alice", &[]);
+        notices(&mut alice, "the tunnel tun0 has the default route");
+        drop(alice);
+        let [causes] = diagnose([&host]);
+        assert_eq!(causes, ["alone", "tunnel"]);
+        let network = "a tunnel with the default route, and nobody near";
+        note(34, network, "told why not, or how it is", "`doctor`: alone, tunnel", None);
+    });
+}
+
+#[test]
+fn a_tunnel_that_takes_what_is_for_the_local_network() {
+    run_in_lab("a_tunnel_that_takes_what_is_for_the_local_network", |mut lab| {
+        let hosts = pair(&mut lab);
+        add_interface(&hosts[0], "tun0", "10.8.0.2/24");
+        for half in ["10.77.1.0/25", "10.77.1.128/25"] {
+            hosts[0].run("ip", &["route", "add", half, "dev", "tun0"]).unwrap();
+        }
+        let mut alice = chat(&hosts[0], "Alice", &[]);
+        notices(&mut alice, "the tunnel tun0 takes what is for the local network 10.77.1.");
+        drop(alice);
+        let network = "a tunnel on one of the two that takes what is for the local network";
+        told(35, network, [&hosts[0], &hosts[1]], ["tunnel-takes-local", "udp-blocked"]);
+    });
+}
+
+#[test]
+fn interfaces_that_carry_no_multicast() {
+    run_in_lab("interfaces_that_carry_no_multicast", |mut lab| {
+        let hosts = pair(&mut lab);
+        for host in &hosts {
+            host.run("ip", &["link", "set", "eth0", "multicast", "off"]).unwrap();
+            // As a network card does then: these here deliver it all the same.
+            host.withhold_multicast().unwrap();
+        }
+        let [mut alice, bob] = meet(36, "interfaces without multicast", &hosts, WITHOUT);
+        notices(&mut alice, "carries no multicast");
+        drop((alice, bob));
+        let network = "the same, with a doctor on both";
+        told(37, network, [&hosts[0], &hosts[1]], ["no-multicast", "no-multicast"]);
+    });
+}
+
+#[test]
+fn clocks_that_are_wrong() {
+    if !available(&["faketime"]) {
+        return;
+    }
+    run_in_lab("clocks_that_are_wrong", |mut lab| {
+        let hosts = pair(&mut lab);
+        for (number, offset, network) in [
+            (38, "-1h", "a clock that is an hour late"),
+            (39, "-9000d", "a clock that is years late"),
+        ] {
+            let preload = format!("LD_PRELOAD={}", fake_clock());
+            let offset = format!("FAKETIME={offset}");
+            let clock = [&preload, &offset, "FAKETIME_DONT_FAKE_MONOTONIC=1"];
+            let causes = diagnose_with([(&hosts[0], &clock), (&hosts[1], &[])]);
+            let first = causes.each_ref().map(|causes| causes[0].as_str());
+            assert_eq!(first, ["wrong-clock"; 2], "{network}: {causes:?}");
+            note(number, network, "told why not, or how it is", "`doctor`: wrong-clock", None);
+        }
+    });
+}
+
+#[test]
+fn packets_that_are_too_small() {
+    run_in_lab("packets_that_are_too_small", |mut lab| {
+        let hosts = pair(&mut lab);
+        for host in &hosts {
+            host.run("ip", &["link", "set", "eth0", "mtu", "1000"]).unwrap();
+        }
+        let network = "packets of 1,000 bytes at most";
+        told(40, network, [&hosts[0], &hosts[1]], ["small-packets", "small-packets"]);
+    });
+}
+
+#[test]
+fn a_lossy_network_under_examination() {
+    run_in_lab("a_lossy_network_under_examination", |mut lab| {
+        let hosts = pair(&mut lab);
+        for host in &hosts {
+            rule(host, "-A INPUT -m statistic --mode random --probability 0.3 -j DROP");
+        }
+        let network = "loss of 30 % in each direction, with a doctor on both";
+        told(41, network, [&hosts[0], &hosts[1]], ["lossy", "lossy"]);
+    });
+}
+
+#[test]
 fn a_tunnel_that_cuts_off_the_local_network() {
     run_in_lab("a_tunnel_that_cuts_off_the_local_network", |mut lab| {
         let hosts = pair(&mut lab);
@@ -292,7 +292,9 @@ fn the_port_of_multicast_dns_that_is_dropped() {
             rule(host, "-A INPUT -p udp --dport 5353 -j DROP");
             rule(host, "-A OUTPUT -p udp --dport 5353 -j DROP");
         }
-        drop(meet(16, "UDP 5353 dropped by the hosts", &hosts, WITHOUT));
+        let [mut alice, bob] = meet(16, "UDP 5353 dropped by the hosts", &hosts, WITHOUT);
+        notices(&mut alice, "a firewall on this device drops it");
+        drop((alice, bob));
         let network = "the same, with a doctor on both";
         told(17, network, [&hosts[0], &hosts[1]], ["firewall-here", "firewall-here"]);
     });
@@ -389,7 +391,11 @@ fn avahi_that_keeps_the_port_for_itself() {
     }
     run_in_lab("avahi_that_keeps_the_port_for_itself", |mut lab| {
         let hosts = pair(&mut lab);
-        let mut avahi = avahi_with(&hosts[0], "disallow-other-stacks=yes", "echo ready; sleep 900");
+        let mut avahi = avahi_with(
+            &hosts[0],
+            "disallow-other-stacks=yes",
+            "echo ready; read word; kill $avahi $bus; sleep 900",
+        );
         avahi.wait_line("ready", PATIENCE);
         let started = Instant::now();
         let mut alice =
@@ -400,8 +406,7 @@ fn avahi_that_keeps_the_port_for_itself() {
         finish(27, network, [&mut alice, &mut bob], started, WITHOUT);
         assert!(ways([&mut alice, &mut bob]).contains("system-responder"));
         // It goes, and takes its bus with it: the embedded one takes over.
-        avahi.kill();
-        hosts[0].run("sh", &["-c", "pkill -x avahi-daemon; pkill -x dbus-daemon; true"]).unwrap();
+        avahi.type_line("go");
         let mut carol = chat(&hosts[1], "Carol", &["--no-questions"]);
         wait(&mut carol, "connected", "Alice");
         alice.wait_json("Alice heard by mdns", PATIENCE, |value| {

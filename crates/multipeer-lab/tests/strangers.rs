@@ -7,7 +7,9 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::{PATIENCE, available, chat, count, ensure, is, multipeer, wait, with_avahi};
+use common::{
+    PATIENCE, available, beside_avahi, chat, count, ensure, is, multipeer, wait, with_avahi,
+};
 use multipeer_lab::run_in_lab;
 
 #[test]
@@ -101,5 +103,28 @@ fn an_announcement_under_another_instance_name_is_the_same_peer() {
         {
             assert_eq!(count(&lines, event, name), 0, "{lines:#?}");
         }
+    });
+}
+
+#[test]
+fn an_avahi_that_does_not_answer_is_replaced() {
+    if !available(&["avahi-daemon", "avahi-browse", "dbus-daemon"]) {
+        return;
+    }
+    run_in_lab("an_avahi_that_does_not_answer_is_replaced", |mut lab| {
+        let network = lab.network().unwrap();
+        let (a, b) = (lab.host_on(network).unwrap(), lab.host_on(network).unwrap());
+        // It is on the bus, and does nothing any more.
+        let mut avahi = with_avahi(&a, "kill -STOP $avahi; echo ready; sleep 900");
+        avahi.wait_line("ready", PATIENCE);
+        let system =
+            ["chat", "--json", "--responder", "system", "--no-questions", "--name", "Alice"];
+        let mut alice = beside_avahi(&a, &system);
+        let mut bob =
+            b.spawn(&multipeer(), &["chat", "--json", "--no-questions", "--name", "Bob"]).unwrap();
+        wait(&mut bob, "connected", "Alice");
+        ensure(&mut alice, "connected", "Bob");
+        let lines = alice.all_lines(Duration::ZERO).join("\n");
+        assert!(lines.contains("no answer to"), "{lines}");
     });
 }

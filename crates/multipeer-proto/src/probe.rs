@@ -38,6 +38,8 @@ use crate::{
 
 /// Questions that were handed on to others on this machine, of late.
 const MAX_OVERHEARD: usize = 16;
+/// Peers and networks to which it is said that this one goes, at most.
+const MAX_FAREWELLS: usize = 64;
 /// Pause between two peers that are asked again: many of them take turns.
 const REFRESH_SHARE: Duration = Duration::from_millis(1500);
 
@@ -120,6 +122,7 @@ pub struct Prober {
     hosts: BTreeMap<IpAddr, Asking>,
     found: BTreeMap<PeerId, Found>,
     answered: RecentCount,
+    handed_on: RecentCount,
     overheard: VecDeque<(SocketAddr, u64)>,
     outputs: VecDeque<ProbeOutput>,
 }
@@ -157,6 +160,7 @@ impl Prober {
             hosts: BTreeMap::new(),
             found: BTreeMap::new(),
             answered: RecentCount::new(Duration::from_secs(1) / ANSWERS_PER_SECOND),
+            handed_on: RecentCount::new(Duration::from_secs(1) / ANSWERS_PER_SECOND),
             overheard: VecDeque::new(),
             outputs: VecDeque::new(),
         }
@@ -189,7 +193,7 @@ impl Prober {
             let bytes = ProbeMessage::farewell(own.record.id);
             let found = self.found.values().map(|found| found.from);
             let everyone = self.networks.iter().filter_map(Asked::farewell_to);
-            let to: BTreeSet<SocketAddr> = found.chain(everyone).take(MAX_PROBED_HOSTS).collect();
+            let to: BTreeSet<SocketAddr> = found.chain(everyone).take(MAX_FAREWELLS).collect();
             self.outputs.extend(to.into_iter().map(|to| ProbeOutput::Send {
                 from: ProbeSocket::Own,
                 to,
@@ -263,7 +267,7 @@ impl Prober {
         }
         match ProbeMessage::parse(bytes) {
             Some(ProbeMessage::Question(question)) if self.may_ask(from.ip(), &question) => {
-                self.hand_on(from, bytes.len(), &question);
+                self.hand_on(now, from, bytes.len(), &question);
                 self.answer(now, from, bytes.len(), question);
             }
             Some(ProbeMessage::Overheard(overheard)) if from.ip().to_canonical().is_loopback() => {
@@ -300,10 +304,11 @@ impl Prober {
     }
 
     /// Of the programs on this machine, only one is handed what is sent to one address. It tells the others.
-    fn hand_on(&mut self, from: SocketAddr, size: usize, question: &Question) {
-        if !question.is_direct {
+    fn hand_on(&mut self, now: Timestamp, from: SocketAddr, size: usize, question: &Question) {
+        if !question.is_direct || self.handed_on.get(now) >= ANSWERS_PER_SECOND {
             return;
         }
+        self.handed_on.add(now);
         if self.overheard.len() >= MAX_OVERHEARD {
             self.overheard.pop_front();
         }

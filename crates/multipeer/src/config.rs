@@ -251,19 +251,19 @@ impl SessionBuilder {
         mut self,
         names: impl IntoIterator<Item = S>,
     ) -> Self {
-        self.interfaces.excluded = names.into_iter().map(Into::into).collect();
+        self.interfaces = self.interfaces.without(names);
         self
     }
 
     /// Uses tunnels, too, such as those of a VPN: not unless said so.
     pub fn tunnels(mut self, used: bool) -> Self {
-        self.interfaces.tunnels = used;
+        self.interfaces = self.interfaces.tunnels(used);
         self
     }
 
     /// Uses the networks of containers and virtual machines on this machine, too: not unless said so.
     pub fn containers(mut self, used: bool) -> Self {
-        self.interfaces.containers = used;
+        self.interfaces = self.interfaces.containers(used);
         self
     }
 

@@ -9,6 +9,8 @@ mod mdns;
 mod neighbourhood;
 mod network_check;
 mod questions;
+mod self_check;
+mod sockets;
 mod system;
 
 use std::{
@@ -20,10 +22,11 @@ use std::{
 use futures_util::future::BoxFuture;
 pub use multipeer_proto::{Announcement, Way, Ways, probe::ProbedHost};
 use multipeer_proto::{PeerId, ServiceType};
+use tokio::time::{Instant, sleep_until};
 
 use crate::interfaces::Interfaces;
 
-pub(crate) use self::local::share_port;
+pub(crate) use self::sockets::{probe_socket, responder_socket};
 pub use self::{
     local::{LocalNetwork, Responder},
     mdns::Mdns,
@@ -100,6 +103,44 @@ pub enum DiscoveryProblem {
         /// What the system said.
         error: String,
     },
+    /// What is for a network of this machine goes into a tunnel.
+    #[error(
+        "the tunnel {tunnel} takes what is for the local network {network}, so that nobody there can be reached: allow the \
+         local network in the VPN's settings (\"LAN access\"), or switch the VPN off"
+    )]
+    TunnelTakesLocal {
+        /// The tunnel's name.
+        tunnel: String,
+        /// The network.
+        network: String,
+    },
+    /// Nobody was found, and a tunnel has the default route.
+    #[error(
+        "nobody is found, and the tunnel {tunnel} has the default route: some VPNs cut off the local network; if there are \
+         peers near, allow it in the VPN's settings (\"LAN access\"), or switch the VPN off"
+    )]
+    TunnelHasDefault {
+        /// The tunnel's name.
+        tunnel: String,
+    },
+    /// A firewall on this machine drops multicast DNS.
+    #[error(
+        "what this device says by multicast DNS on {interface} does not come back to it: a firewall on this device drops it; \
+         allow UDP to 224.0.0.251 and ff02::fb, port 5353, in and out, and UDP port 19792"
+    )]
+    FirewallHere {
+        /// The interface's name.
+        interface: String,
+    },
+    /// An interface carries no multicast.
+    #[error(
+        "the interface {interface} carries no multicast: switch it on (`ip link set {interface} multicast on`), or use another \
+         interface; until then peers are asked for one by one"
+    )]
+    NoMulticast {
+        /// The interface's name.
+        interface: String,
+    },
     /// Another program keeps the port of multicast DNS for itself.
     #[error(
         "another program keeps UDP port 5353 for itself, so that multicast DNS cannot be used here: stop it, or have it \
@@ -171,6 +212,14 @@ pub trait Discovery: Send {
     fn next(&mut self) -> BoxFuture<'_, DiscoveryEvent>;
     /// Withdraws everything and ends.
     fn shutdown(&mut self) -> BoxFuture<'_, ()>;
+}
+
+/// Waits until then; for ever, if there is no such moment.
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Ids of sessions of this process that are over, at most.

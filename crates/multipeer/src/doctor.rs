@@ -14,28 +14,35 @@
 mod adapters;
 mod multicast;
 mod partners;
+mod sockets;
 mod surroundings;
 mod verdict;
 
 use std::time::Duration;
 
+use socket2::Domain;
 use tokio::time::timeout;
 
 pub use self::{
     adapters::Adapter,
     partners::Partner,
+    sockets::PortCheck,
     surroundings::Surroundings,
     verdict::{Cause, Diagnosis},
 };
 use crate::{
-    discovery::{DiscoveryProblem, LocalNetwork, share_port},
-    interfaces::Interfaces,
+    discovery::{DiscoveryProblem, LocalNetwork, responder_socket},
+    interfaces::{InterfaceKind, Interfaces},
 };
 
 /// The longest that an examination takes, unless it is told otherwise.
 const PATIENCE: Duration = Duration::from_secs(12);
 /// Time for the programs that are asked for rules of firewalls.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(2);
+/// Time to listen for what was said by multicast. Responders wait up to 120 ms (RFC 6762, section 6).
+const LISTEN_PATIENCE: Duration = Duration::from_secs(4);
+/// The same for one's own alone, which comes back at once: time for a second try.
+const TRIAL_PATIENCE: Duration = Duration::from_millis(1500);
 
 /// Examines this machine's networks. Needs no privilege, and changes nothing.
 #[derive(Debug, Clone)]
@@ -63,6 +70,8 @@ impl Default for Doctor {
 pub struct Report {
     /// The machine's network interfaces.
     pub adapters: Vec<Adapter>,
+    /// The ports that a session needs, and whether it could have them.
+    pub ports: Vec<PortCheck>,
     /// What else on the machine matters.
     pub surroundings: Surroundings,
     /// What a session said that looked for others meanwhile.
@@ -78,6 +87,35 @@ impl Report {
     pub fn finds_trouble(&self) -> bool {
         self.diagnoses.iter().any(|diagnosis| diagnosis.cause.is_trouble())
     }
+}
+
+/// Whether multicast DNS that this machine sends comes back to it, on each interface; and if nobody was found, whether a
+/// tunnel may be why. Takes 1.5 s.
+pub(crate) async fn try_multicast(interfaces: Interfaces, is_alone: bool) -> Vec<DiscoveryProblem> {
+    let adapters = adapters::look(&interfaces);
+    let has_port = responder_socket(Domain::IPV4).is_ok();
+    let heard = multicast::listen(&adapters, has_port, TRIAL_PATIENCE).await;
+    let adapters = multicast::note(adapters, &heard, &[]);
+    let mut problems: Vec<DiscoveryProblem> = adapters
+        .iter()
+        .filter(|adapter| adapter.is_of_use() && adapter.kind != InterfaceKind::Loopback)
+        .filter_map(|adapter| {
+            let interface = adapter.name.clone();
+            if adapter.has_multicast == Some(false) {
+                Some(DiscoveryProblem::NoMulticast { interface })
+            } else if adapter.hears_itself == Some(false) {
+                Some(DiscoveryProblem::FirewallHere { interface })
+            } else {
+                None
+            }
+        })
+        .collect();
+    if let Some((tunnel, InterfaceKind::Tunnel)) =
+        surroundings::way_out().filter(|(name, kind)| is_alone && !interfaces.include(name, *kind))
+    {
+        problems.push(DiscoveryProblem::TunnelHasDefault { tunnel });
+    }
+    problems
 }
 
 impl Doctor {
@@ -117,17 +155,20 @@ impl Doctor {
     /// Dropping the future ends the examination and leaves nothing behind.
     pub async fn examine(self) -> Report {
         let adapters = adapters::look(&self.interfaces);
-        let port = share_port().map_err(|error| error.to_string());
+        let ports = sockets::look();
+        let port_error = ports.iter().find(|p| p.port == Some(mdns_sd::MDNS_PORT));
+        let port_error = port_error.and_then(|port| port.error.clone());
         let (heard, meeting) = tokio::join!(
-            multicast::listen(&adapters, port.is_ok()),
+            multicast::listen(&adapters, port_error.is_none(), LISTEN_PATIENCE),
             partners::meet(&self.interfaces, &self.name, self.discovery, self.patience)
         );
         // After everyone was asked: the system knows by then who is there.
-        let looked = tokio::task::spawn_blocking(move || Surroundings::look(port));
+        let looked = tokio::task::spawn_blocking(move || Surroundings::look(port_error));
         let surroundings = timeout(LOOK_TIMEOUT, looked).await;
         let surroundings = surroundings.ok().and_then(Result::ok).unwrap_or_default();
         let mut report = Report {
             adapters: multicast::note(adapters, &heard, &surroundings.neighbours),
+            ports,
             surroundings,
             problems: meeting.problems,
             partners: meeting.partners,

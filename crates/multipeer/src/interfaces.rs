@@ -1,6 +1,9 @@
 //! Which of the machine's network interfaces a session uses.
 
-use std::net::SocketAddr;
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+};
 
 use if_addrs::{IfAddr, Interface};
 use multipeer_proto::{Network, probe::ProbedNetwork};
@@ -169,6 +172,51 @@ pub(crate) fn network_of(interface: &Interface) -> Network {
     Network { address: interface.ip(), prefix_len }
 }
 
+/// What stands for all of a machine's addresses, in one family.
+pub(crate) fn any_address(is_v6: bool) -> IpAddr {
+    if is_v6 { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() }
+}
+
+/// From which of its addresses the system would send there. Nothing is sent.
+pub(crate) fn source_towards(to: SocketAddr) -> io::Result<IpAddr> {
+    let socket = UdpSocket::bind((any_address(to.is_ipv6()), 0))?;
+    socket.connect(to)?;
+    Ok(socket.local_addr()?.ip())
+}
+
+/// The interface by which the system would send there.
+pub(crate) fn interface_towards(to: SocketAddr) -> Option<(String, InterfaceKind)> {
+    let source = source_towards(to).ok()?;
+    let interfaces = if_addrs::get_if_addrs().ok()?;
+    let interface = interfaces.into_iter().find(|interface| interface.ip() == source)?;
+    let kind = InterfaceKind::of(&interface);
+    Some((interface.name, kind))
+}
+
+/// The tunnel into which the system would send what is for one of this machine's networks, if there is one.
+pub(crate) fn tunnel_that_takes(network: Network) -> Option<String> {
+    // Any port: nothing is sent.
+    let (tunnel, kind) = interface_towards(SocketAddr::new(neighbour_in(network)?, 9))?;
+    (kind == InterfaceKind::Tunnel).then_some(tunnel)
+}
+
+/// An address that another one on the network could have.
+fn neighbour_in(network: Network) -> Option<IpAddr> {
+    match network.address {
+        IpAddr::V4(own) if network.prefix_len <= 30 => {
+            let hosts = u32::MAX >> network.prefix_len.min(31);
+            let others = (1..4).map(|bits| own.to_bits() ^ bits);
+            // Neither the network's own address nor that of everybody.
+            let mut others = others.filter(|other| ![0, hosts].contains(&(other & hosts)));
+            others.next().map(|other| Ipv4Addr::from_bits(other).into())
+        }
+        IpAddr::V6(own) if network.prefix_len < 128 && !own.is_unicast_link_local() => {
+            Some(Ipv6Addr::from_bits(own.to_bits() ^ 1).into())
+        }
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -193,6 +241,27 @@ mod tests {
         for (name, kind) in kinds {
             assert_eq!(InterfaceKind::of_name(name), kind, "{name}");
         }
+    }
+
+    #[test]
+    fn a_neighbour_is_on_the_network_and_neither_it_nor_all_of_it() {
+        let neighbour = |own: &str, prefix_len| {
+            neighbour_in(Network { address: own.parse().unwrap(), prefix_len })
+        };
+        for (own, prefix_len) in
+            [("10.0.0.254", 24), ("10.0.0.1", 24), ("10.0.0.1", 30), ("fd00::1", 64)]
+        {
+            let network = Network { address: own.parse().unwrap(), prefix_len };
+            let other = neighbour(own, prefix_len).unwrap();
+            assert!(network.contains(other) && other != network.address, "{other}");
+            assert!(
+                !["10.0.0.0", "10.0.0.255", "10.0.0.3"].contains(&&*other.to_string()),
+                "{other}"
+            );
+        }
+        assert_eq!(neighbour("10.0.0.1", 31), None);
+        assert_eq!(neighbour("10.0.0.1", 32), None);
+        assert_eq!(neighbour("fe80::1", 64), None);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use multipeer::{
     discovery::Way,
-    doctor::{Adapter, Partner, Report},
+    doctor::{Adapter, Partner, PortCheck, Report},
 };
 use serde_json::{Value, json};
 
@@ -51,10 +51,7 @@ fn print(report: &Report) {
     report.adapters.iter().for_each(|adapter| output::line(&format!("  {}", describe(adapter))));
     let surroundings = &report.surroundings;
     output::line(&"\nThis device");
-    output::line(&match &surroundings.port_error {
-        None => "  UDP port 5353 can be shared".to_owned(),
-        Some(error) => format!("  UDP port 5353 cannot be shared: {error}"),
-    });
+    report.ports.iter().for_each(|port| output::line(&format!("  {}", open(port))));
     if let Some(owner) = &surroundings.port_owner {
         let avahi = if surroundings.has_avahi { ", Avahi runs" } else { "" };
         output::line(&format!("  another responder is there ({owner}{avahi})"));
@@ -81,6 +78,17 @@ fn print(report: &Report) {
     }
 }
 
+fn open(check: &PortCheck) -> String {
+    let family = if check.is_v6 { "IPv6" } else { "IPv4" };
+    let port =
+        check.port.map_or_else(|| "any UDP port".to_owned(), |port| format!("UDP port {port}"));
+    let result = match &check.error {
+        None => "can be opened".to_owned(),
+        Some(error) => format!("cannot be opened: {error}"),
+    };
+    format!("{port} for {} ({family}) {result}", check.purpose)
+}
+
 fn describe(adapter: &Adapter) -> String {
     let networks: Vec<String> = adapter
         .networks
@@ -104,6 +112,9 @@ fn describe(adapter: &Adapter) -> String {
     }
     if adapter.hears_itself.is_some() {
         words.push(format!("{} others answer", adapter.responders.len()));
+    }
+    if let Some(tunnel) = &adapter.taken_by {
+        words.push(format!("taken by the tunnel {tunnel}"));
     }
     if let Some(mtu) = adapter.mtu {
         words.push(format!("packets of {mtu} bytes"));
@@ -146,6 +157,7 @@ fn to_json(report: &Report) -> Value {
             "multicast": adapter.has_multicast,
             "mtu": adapter.mtu,
             "addresses": adapter.networks.iter().map(|n| format!("{}/{}", n.address, n.prefix_len)).collect::<Vec<_>>(),
+            "taken_by": adapter.taken_by,
             "hears_itself": adapter.hears_itself,
             "send_error": adapter.send_error,
             "responders": adapter.responders,
@@ -171,10 +183,14 @@ fn to_json(report: &Report) -> Value {
         let (finding, advice) = (&diagnosis.finding, &diagnosis.advice);
         json!({"cause": diagnosis.cause.as_str(), "finding": finding, "advice": advice})
     });
+    let ports = report.ports.iter().map(|port| {
+        json!({"purpose": port.purpose, "port": port.port, "ipv6": port.is_v6, "error": port.error})
+    });
     let surroundings = &report.surroundings;
     json!({
         "event": "report",
         "interfaces": adapters.collect::<Vec<_>>(),
+        "ports": ports.collect::<Vec<_>>(),
         "port_5353": {
             "shared": surroundings.port_error.is_none(),
             "error": surroundings.port_error,

@@ -3,6 +3,7 @@
 // Each test file uses a part of it; clippy takes a helper for something else than a test.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::panic)]
 
+pub mod matrix;
 pub mod transfers;
 
 use std::{path::PathBuf, time::Duration};
@@ -54,7 +55,12 @@ pub fn say(from: &mut Program, name: &str, to: &mut Program, text: &str) {
 
 /// Packets and bytes that the first rule of a chain of iptables has counted.
 pub fn counted(host: &Host, chain: &str) -> [u64; 2] {
-    let output = host.run("iptables", &["-nvxL", chain]).unwrap();
+    counted_by("iptables", host, chain)
+}
+
+/// The same of `ip6tables`, or of either.
+pub fn counted_by(program: &str, host: &Host, chain: &str) -> [u64; 2] {
+    let output = host.run(program, &["-nvxL", chain]).unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     let mut words = text.lines().nth(2).unwrap().split_whitespace();
     [(); 2].map(|()| words.next().unwrap().parse().unwrap())
@@ -107,6 +113,17 @@ pub fn available(programs: &[&str]) -> bool {
     missing.is_none()
 }
 
+/// The library that makes a program see another date than the system's.
+pub fn fake_clock() -> String {
+    let folders = std::fs::read_dir("/usr/lib").unwrap().map(|entry| entry.unwrap().path());
+    let libraries = folders.map(|folder| folder.join("faketime/libfaketimeMT.so.1"));
+    libraries
+        .filter(|library| library.exists())
+        .map(|path| path.display().to_string())
+        .next()
+        .unwrap()
+}
+
 /// Where Avahi's bus is, on each host that has one.
 pub const AVAHI_BUS: &str = "DBUS_SYSTEM_BUS_ADDRESS=unix:abstract=avahi-bus";
 
@@ -127,10 +144,10 @@ cat > /run/bus.conf <<END
 </busconfig>
 END
 printf '[server]\nuse-ipv6=yes\nallow-interfaces=eth0\n%s\n[publish]\npublish-workstation=no\n' "$SERVER" > /run/avahi.conf
-dbus-daemon --config-file=/run/bus.conf --nofork --nopidfile &
+dbus-daemon --config-file=/run/bus.conf --nofork --nopidfile & bus=$!
 mkdir -p /run/avahi-daemon
 until dbus-send --system --dest=org.freedesktop.DBus / org.freedesktop.DBus.GetId 2> /dev/null; do sleep 0.05; done
-avahi-daemon --no-drop-root --no-chroot --no-rlimits --no-proc-title -f /run/avahi.conf &
+avahi-daemon --no-drop-root --no-chroot --no-rlimits --no-proc-title -f /run/avahi.conf & avahi=$!
 until avahi-browse --all --terminate > /dev/null 2>&1; do sleep 0.1; done
 "#;
 
@@ -152,14 +169,19 @@ pub fn beside_avahi(host: &Host, arguments: &[&str]) -> Program {
     host.spawn("env", &[&[AVAHI_BUS, &multipeer()], arguments].concat()).unwrap()
 }
 
+/// A rule of the host's firewall, for both families.
+pub fn rule(host: &Host, words: &str) {
+    let words: Vec<&str> = words.split(' ').collect();
+    for program in ["iptables", "ip6tables"] {
+        host.run(program, &words).unwrap();
+    }
+}
+
 /// Nothing that is sent to many arrives at the host: to a group, or to all (`broadcast`).
 pub fn deafen(host: &Host, kinds: &[&str]) {
-    for (program, kind) in
-        ["iptables", "ip6tables"].iter().flat_map(|p| kinds.iter().map(move |k| (p, k)))
-    {
-        let rule = ["-A", "INPUT", "-m", "pkttype", "--pkt-type", kind, "-j", "DROP"];
-        host.run(program, &rule).unwrap();
-    }
+    kinds
+        .iter()
+        .for_each(|kind| rule(host, &format!("-A INPUT -m pkttype --pkt-type {kind} -j DROP")));
 }
 
 /// Two networks with a router between them, which passes no multicast on; a host on each.

@@ -2,22 +2,26 @@
 
 use std::{
     collections::{BTreeSet, VecDeque},
-    net::{Ipv4Addr, SocketAddr},
+    net::SocketAddr,
     time::Duration,
 };
 
 use futures_util::future::{BoxFuture, FutureExt};
 use multipeer_proto::{PeerId, Way};
-use socket2::{Domain, Socket, Type};
+use socket2::Domain;
 use tokio::{
     task::JoinSet,
-    time::{Instant, Interval, MissedTickBehavior, interval, sleep_until},
+    time::{Instant, Interval, MissedTickBehavior, interval},
 };
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use super::{
     Announcement, Discovery, DiscoveryError, DiscoveryEvent, DiscoveryProblem, Mdns, Provider,
-    Site, questions::Questions, system,
+    Site,
+    questions::Questions,
+    responder_socket,
+    self_check::{Finding, SelfCheck},
+    system, until,
 };
 
 /// Pause between two tries to start a responder.
@@ -89,6 +93,7 @@ impl Provider for LocalNetwork {
         let mut retry = interval(RETRY_INTERVAL);
         retry.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut local = Local {
+            self_check: SelfCheck::new(&site),
             choice: self.responder,
             site,
             announcement: None,
@@ -135,6 +140,7 @@ struct Local {
     /// Responders that withdraw what they had announced.
     retiring: JoinSet<()>,
     questions: Option<Questions>,
+    self_check: SelfCheck,
     retry: Interval,
 }
 
@@ -142,14 +148,15 @@ struct Local {
 enum Happened {
     Event(DiscoveryEvent),
     System(system::Change),
-    Stale(Way, PeerId),
+    Stale,
+    Finding(Finding),
     Retry,
 }
 
 impl Local {
     /// Starts the embedded responder, if the port leaves room for it.
     fn start_embedded(&mut self) -> Result<(), DiscoveryError> {
-        if let Err(error) = share_port() {
+        if let Err(error) = responder_socket(Domain::IPV4) {
             debug!(%error, "the port of multicast DNS cannot be shared");
             return Ok(());
         }
@@ -184,17 +191,20 @@ impl Local {
         self.stale.extend(std::mem::take(&mut self.heard).into_iter().map(|peer| (at, way, peer)));
     }
 
+    /// Whether the system's own responder is in use.
+    fn is_spoken_for(&self) -> bool {
+        self.multicast.as_ref().is_some_and(|(way, _)| *way == Way::SystemResponder)
+    }
+
     /// Nobody speaks multicast DNS at the moment, or not who should: is that to be had by now?
     fn look_for_responder(&mut self) {
         while self.retiring.try_join_next().is_some() {}
-        let has_system =
-            self.multicast.as_ref().is_some_and(|(way, _)| *way == Way::SystemResponder);
         let is_paused = self.paused_until.is_some_and(|end| Instant::now() < end);
         let wants_system = !is_paused
             && match self.choice {
                 Responder::Embedded => false,
                 Responder::Automatic => self.multicast.is_none(),
-                Responder::System => !has_system,
+                Responder::System => !self.is_spoken_for(),
             };
         if wants_system && self.system.is_none() {
             self.system = Some(system::Watch::new(self.site.clone()));
@@ -224,7 +234,7 @@ impl Local {
                 }
             }
             system::Change::Went => {
-                if self.multicast.as_ref().is_some_and(|(way, _)| *way == Way::SystemResponder) {
+                if self.is_spoken_for() {
                     self.give_up();
                 }
                 self.look_for_responder();
@@ -234,6 +244,12 @@ impl Local {
 
     /// Takes note of what is told.
     fn note(&mut self, event: &DiscoveryEvent) {
+        let own = self.announcement.as_ref().map(|own| own.peer);
+        if let DiscoveryEvent::Found { addresses, way, announcement } = event
+            && own != Some(announcement.peer)
+        {
+            self.self_check.heard(addresses, matches!(way, Way::Mdns | Way::SystemResponder));
+        }
         match event {
             DiscoveryEvent::Found {
                 announcement,
@@ -243,7 +259,6 @@ impl Local {
                 if self.heard.len() < MAX_HEARD {
                     self.heard.insert(announcement.peer);
                 }
-                let own = self.announcement.as_ref().map(|own| own.peer);
                 if let Some(questions) =
                     self.questions.as_mut().filter(|_| own != Some(announcement.peer))
                 {
@@ -257,6 +272,11 @@ impl Local {
                 // With the responder goes what it has in its memory.
                 self.paused_until = Some(Instant::now() + FLOOD_PAUSE);
                 self.give_up();
+            }
+            DiscoveryEvent::Problem(DiscoveryProblem::Responder { .. }) if self.is_spoken_for() => {
+                // It does not do what it is asked. Should it be started anew, it is asked again.
+                self.give_up();
+                self.look_for_responder();
             }
             _ => {}
         }
@@ -281,21 +301,13 @@ impl Local {
                 None => std::future::pending().await,
             }
         };
-        let stale = self.stale.front().copied();
-        let stale = async {
-            match stale {
-                Some((at, way, peer)) => {
-                    sleep_until(at).await;
-                    (way, peer)
-                }
-                None => std::future::pending().await,
-            }
-        };
+        let stale = self.stale.front().map(|(at, ..)| *at);
         tokio::select! {
             event = multicast => Happened::Event(event),
             event = questions => Happened::Event(event),
             change = system => Happened::System(change),
-            (way, peer) = stale => Happened::Stale(way, peer),
+            () = until(stale) => Happened::Stale,
+            finding = self.self_check.next() => Happened::Finding(finding),
             _ = self.retry.tick() => Happened::Retry,
         }
     }
@@ -311,12 +323,23 @@ impl Local {
                     return event;
                 }
                 Happened::System(change) => self.handle_system(change),
-                Happened::Stale(way, peer) => {
-                    self.stale.pop_front();
+                Happened::Stale => {
+                    let Some((_, way, peer)) = self.stale.pop_front() else { continue };
                     let is_heard = self.heard.contains(&peer)
                         && self.multicast.as_ref().is_some_and(|(present, _)| *present == way);
                     if !is_heard {
                         return DiscoveryEvent::Gone { peer, way };
+                    }
+                }
+                Happened::Finding(Finding::Problem(problem)) => {
+                    warn!("{problem}");
+                    return DiscoveryEvent::Problem(problem);
+                }
+                Happened::Finding(Finding::Clear) => {
+                    // The network is back: ask at once who is there.
+                    if let Some((_, responder)) = self.multicast.as_mut().filter(|_| self.browsing)
+                    {
+                        responder.browse(true);
                     }
                 }
                 Happened::Retry => self.look_for_responder(),
@@ -355,6 +378,7 @@ impl Discovery for Local {
 
     fn look(&mut self) {
         (self.looking, self.browsing) = (true, true);
+        self.self_check.begin();
         if let Some(responder) = self.responder() {
             responder.look();
         }
@@ -365,6 +389,11 @@ impl Discovery for Local {
 
     fn browse(&mut self, browse: bool) {
         self.browsing = browse;
+        if browse {
+            self.self_check.begin();
+        } else {
+            self.self_check.end();
+        }
         if let Some(responder) = self.responder() {
             responder.browse(browse);
         }
@@ -375,6 +404,7 @@ impl Discovery for Local {
 
     fn stop(&mut self) {
         (self.looking, self.browsing) = (false, false);
+        self.self_check.end();
         self.heard.clear();
         self.stale.clear();
         if let Some(responder) = self.responder() {
@@ -408,13 +438,4 @@ impl Discovery for Local {
         }
         .boxed()
     }
-}
-
-/// Whether another responder leaves room for one more at the port of multicast DNS (RFC 6762, section 15).
-pub(crate) fn share_port() -> std::io::Result<()> {
-    let socket = Socket::new(Domain::IPV4, Type::DGRAM, None)?;
-    socket.set_reuse_address(true)?;
-    #[cfg(unix)]
-    socket.set_reuse_port(true)?;
-    socket.bind(&SocketAddr::from((Ipv4Addr::UNSPECIFIED, mdns_sd::MDNS_PORT)).into())
 }

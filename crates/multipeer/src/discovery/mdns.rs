@@ -24,7 +24,7 @@ use tracing::{debug, warn};
 
 use super::{
     Announcement, Discovery, DiscoveryError, DiscoveryEvent, DiscoveryProblem, Provider, Site,
-    network_check::NetworkCheck,
+    until,
 };
 
 /// Time for a peer to answer when its presence is in doubt. RFC 6762, section 10.4 allows ten
@@ -77,8 +77,6 @@ impl Provider for Mdns {
             announce_again_at: None,
             check,
             problems: Vec::new(),
-            reported: Vec::new(),
-            network: NetworkCheck::default(),
             counts: None,
         }))
     }
@@ -100,9 +98,6 @@ struct Responder {
     announce_again_at: Option<Instant>,
     check: tokio::time::Interval,
     problems: Vec<DiscoveryProblem>,
-    /// Problems that were there at the last check, so that each is reported once.
-    reported: Vec<DiscoveryProblem>,
-    network: NetworkCheck,
     /// How many records the responder keeps, when it has counted them.
     counts: Option<Receiver<HashMap<String, i64>>>,
 }
@@ -181,21 +176,6 @@ impl Responder {
         Some(DiscoveryEvent::Found { announcement, addresses, way: Way::Mdns })
     }
 
-    /// Looks whether the network is there, and reports what is wrong when that changes.
-    fn check_network(&mut self) {
-        if self.browsing.is_none() {
-            return;
-        }
-        let problems = self.network.problems(&self.site);
-        let new = problems.iter().filter(|problem| !self.reported.contains(problem));
-        self.problems.extend(new.cloned());
-        if problems.is_empty() && !self.reported.is_empty() {
-            // The network is back: ask at once who is there.
-            self.browse_again_at = Some(Instant::now());
-        }
-        self.reported = problems;
-    }
-
     async fn next_event(&mut self) -> DiscoveryEvent {
         loop {
             if let Some(problem) = self.problems.pop() {
@@ -225,11 +205,11 @@ impl Responder {
                         return event;
                     }
                 }
-                () = sleep_until(browse_again_at) => {
+                () = until(browse_again_at) => {
                     let browsed = self.begin_browsing();
                     self.note(browsed);
                 }
-                () = sleep_until(self.announce_again_at) => {
+                () = until(self.announce_again_at) => {
                     let again = self.register();
                     self.announce_again_at = None;
                     self.note(again);
@@ -240,10 +220,7 @@ impl Responder {
                         self.problems.push(DiscoveryProblem::Flooded);
                     }
                 }
-                _ = self.check.tick() => {
-                    self.check_network();
-                    self.counts = self.daemon.get_metrics().ok();
-                }
+                _ = self.check.tick() => self.counts = self.daemon.get_metrics().ok(),
             }
         }
     }
@@ -265,7 +242,6 @@ impl Discovery for Responder {
     fn look(&mut self) {
         let begun = self.register().and_then(|()| self.begin_browsing());
         self.note(begun);
-        self.check.reset_immediately();
     }
 
     fn browse(&mut self, browse: bool) {
@@ -321,13 +297,6 @@ async fn counted(counts: Option<&Receiver<HashMap<String, i64>>>) -> i64 {
     let Some(counts) = counts else { return std::future::pending().await };
     let counts = counts.recv_async().await.unwrap_or_default();
     counts.iter().filter(|(what, _)| what.starts_with("cached-")).map(|(_, count)| count).sum()
-}
-
-async fn sleep_until(at: Option<Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at).await,
-        None => std::future::pending().await,
-    }
 }
 
 fn with_port(ip: &ScopedIp, port: u16) -> SocketAddr {

@@ -9,8 +9,8 @@ use std::{
 use if_addrs::{IfAddr, Interface};
 use socket2::{Domain, Socket, Type};
 
-use super::{DiscoveryProblem, Site};
-use crate::interfaces::InterfaceKind;
+use super::DiscoveryProblem;
+use crate::interfaces::{InterfaceKind, Interfaces, network_of, tunnel_that_takes};
 
 /// A DNS message with nothing in it (RFC 1035, section 4.1.1): every responder ignores it, and
 /// the system says whether it would have sent it.
@@ -21,14 +21,17 @@ const EMPTY_MESSAGE: [u8; 12] = [0; 12];
 pub(super) struct NetworkCheck {
     /// Addresses from which multicast could be sent.
     passed: Vec<IpAddr>,
+    /// This machine's addresses, at the last look.
+    own: Vec<IpAddr>,
 }
 
 impl NetworkCheck {
     /// What keeps this machine from finding anyone at the moment.
-    pub(super) fn problems(&mut self, site: &Site) -> Vec<DiscoveryProblem> {
+    pub(super) fn problems(&mut self, interfaces: &Interfaces) -> Vec<DiscoveryProblem> {
         let all = if_addrs::get_if_addrs().unwrap_or_default();
+        self.own = all.iter().map(Interface::ip).collect();
         let (usable, left_out): (Vec<Interface>, Vec<Interface>) =
-            all.into_iter().partition(|interface| site.interfaces.includes(interface));
+            all.into_iter().partition(|interface| interfaces.includes(interface));
         self.passed.retain(|passed| usable.iter().any(|interface| interface.ip() == *passed));
         if usable.is_empty() {
             let kinds: BTreeSet<String> = left_out
@@ -45,6 +48,13 @@ impl NetworkCheck {
         }
         let mut problems = Vec::new();
         for interface in usable {
+            let network = network_of(&interface);
+            if InterfaceKind::of(&interface) != InterfaceKind::Tunnel
+                && let Some(tunnel) = tunnel_that_takes(network)
+            {
+                let network = format!("{}/{}", network.address, network.prefix_len);
+                problems.push(DiscoveryProblem::TunnelTakesLocal { tunnel, network });
+            }
             if self.passed.contains(&interface.ip()) {
                 continue;
             }
@@ -57,6 +67,11 @@ impl NetworkCheck {
             }
         }
         problems
+    }
+
+    /// Whether this machine had the address at the last look.
+    pub(super) fn is_own(&self, address: IpAddr) -> bool {
+        self.own.contains(&address)
     }
 }
 

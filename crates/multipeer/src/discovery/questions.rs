@@ -2,7 +2,7 @@
 //! protocol's [`Prober`] decides.
 
 use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
@@ -12,16 +12,17 @@ use multipeer_proto::{
     limits::{MAX_PROBE_BYTES, PROBE_PORT},
     probe::{ProbeOutput, ProbeSocket, Prober},
 };
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::Domain;
 use tokio::{
     net::UdpSocket,
     sync::mpsc,
     task::JoinSet,
-    time::{Instant, Interval, MissedTickBehavior, interval, sleep_until},
+    time::{Instant, Interval, MissedTickBehavior, interval},
 };
 use tracing::{debug, trace};
 
-use super::{DiscoveryEvent, DiscoveryProblem, Site};
+use super::{DiscoveryEvent, DiscoveryProblem, Site, probe_socket, until};
+use crate::interfaces::source_towards;
 
 /// Datagrams that wait to be looked at. More are lost, as on the network.
 const MAX_WAITING: usize = 256;
@@ -62,43 +63,23 @@ impl Sockets {
         readers: &mut JoinSet<()>,
         sink: &mpsc::Sender<(SocketAddr, Vec<u8>)>,
     ) -> Self {
-        let mut open = |domain, any: SocketAddr| {
-            let socket = open(domain, any).map(Arc::new);
+        let mut open = |domain| {
+            let socket =
+                probe_socket(domain, port).and_then(|socket| UdpSocket::from_std(socket.into()));
+            let socket = socket.map(Arc::new);
             if let Err(error) = &socket {
-                debug!(%any, %error, "no questions there");
+                debug!(?domain, port, %error, "no questions there");
             }
             let socket = socket.ok()?;
             readers.spawn(read(socket.clone(), sink.clone()));
             Some(socket)
         };
-        Self {
-            v4: open(Domain::IPV4, (Ipv4Addr::UNSPECIFIED, port).into()),
-            v6: open(Domain::IPV6, (Ipv6Addr::UNSPECIFIED, port).into()),
-        }
+        Self { v4: open(Domain::IPV4), v6: open(Domain::IPV6) }
     }
 
     fn to(&self, to: SocketAddr) -> Option<&UdpSocket> {
         if to.is_ipv4() { self.v4.as_deref() } else { self.v6.as_deref() }
     }
-}
-
-/// A socket that other programs may have, too, if its port is a certain one.
-fn open(domain: Domain, address: SocketAddr) -> std::io::Result<UdpSocket> {
-    let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
-    if domain == Domain::IPV6 {
-        socket.set_only_v6(true)?;
-    } else {
-        socket.set_broadcast(true)?;
-    }
-    if address.port() != 0 {
-        socket.set_reuse_address(true)?;
-        // Elsewhere the above is enough, or this would divide among the programs what is for all of them.
-        #[cfg(all(unix, not(any(target_os = "linux", target_os = "android"))))]
-        socket.set_reuse_port(true)?;
-    }
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    UdpSocket::from_std(socket.into())
 }
 
 async fn read(socket: Arc<UdpSocket>, sink: mpsc::Sender<(SocketAddr, Vec<u8>)>) {
@@ -220,17 +201,8 @@ impl Questions {
 
     /// Whether the way to somebody is by an interface that is used. Other programs on this machine are heard whatever is.
     fn is_used_towards(&self, address: SocketAddr) -> bool {
-        let way = || {
-            let any = match address {
-                SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
-                SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
-            };
-            // Sends nothing: the system says from where it would.
-            let socket = std::net::UdpSocket::bind(any)?;
-            socket.connect(address)?;
-            socket.local_addr()
-        };
-        address.ip().is_loopback() || way().is_ok_and(|own| self.own_addresses.contains(&own.ip()))
+        address.ip().is_loopback()
+            || source_towards(address).is_ok_and(|own| self.own_addresses.contains(&own))
     }
 
     fn send(&self, from: ProbeSocket, to: SocketAddr, bytes: &[u8]) {
@@ -265,12 +237,5 @@ impl Questions {
                 _ = self.check.tick() => self.look_at_networks(),
             }
         }
-    }
-}
-
-async fn until(at: Option<Instant>) {
-    match at {
-        Some(at) => sleep_until(at).await,
-        None => std::future::pending().await,
     }
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 use if_addrs::{IfOperStatus, Interface};
 use multipeer_proto::Network;
 
-use crate::interfaces::{InterfaceKind, Interfaces, network_of};
+use crate::interfaces::{InterfaceKind, Interfaces, network_of, tunnel_that_takes};
 
 /// A network interface.
 #[derive(Debug, Clone)]
@@ -27,6 +27,8 @@ pub struct Adapter {
     pub mtu: Option<u32>,
     /// The networks that it is part of.
     pub networks: Vec<Network>,
+    /// The tunnel into which the system sends what is for these networks, if there is one.
+    pub taken_by: Option<String>,
     /// Whether a question by multicast DNS that was sent there came back to this machine, as it has to; nothing if
     /// that could not be tried.
     pub hears_itself: Option<bool>,
@@ -47,56 +49,46 @@ impl Adapter {
 
 /// All interfaces, also those without an address.
 pub(super) fn look(interfaces: &Interfaces) -> Vec<Adapter> {
+    let all = netdev::get_interfaces();
     let mut adapters: BTreeMap<String, Adapter> = BTreeMap::new();
     for interface in if_addrs::get_if_addrs().unwrap_or_default() {
+        let properties = all.iter().find(|other| other.name == interface.name);
         let adapter = adapters
             .entry(interface.name.clone())
-            .or_insert_with(|| adapter(&interface.name, Some(&interface), interfaces));
-        adapter.networks.push(network_of(&interface));
+            .or_insert_with(|| adapter(&interface.name, Some(&interface), properties, interfaces));
+        let network = network_of(&interface);
+        adapter.networks.push(network);
+        if adapter.is_used && adapter.kind != InterfaceKind::Tunnel && adapter.taken_by.is_none() {
+            adapter.taken_by = tunnel_that_takes(network);
+        }
     }
-    for name in other_names() {
-        adapters.entry(name.clone()).or_insert_with(|| adapter(&name, None, interfaces));
+    for other in &all {
+        let found = adapters.entry(other.name.clone());
+        found.or_insert_with(|| adapter(&other.name, None, Some(other), interfaces));
     }
     adapters.into_values().collect()
 }
 
-fn adapter(name: &str, interface: Option<&Interface>, interfaces: &Interfaces) -> Adapter {
+fn adapter(
+    name: &str,
+    interface: Option<&Interface>,
+    properties: Option<&netdev::Interface>,
+    interfaces: &Interfaces,
+) -> Adapter {
     let kind = interface.map_or_else(|| InterfaceKind::of_name(name), InterfaceKind::of);
-    let flags = flags(name);
     Adapter {
         name: name.to_owned(),
         index: interface.and_then(|interface| interface.index).unwrap_or_default(),
         kind,
         is_used: interfaces.include(name, kind),
         is_up: interface.is_some_and(|i| i.oper_status != IfOperStatus::Down),
-        has_multicast: flags.map(|flags| flags & MULTICAST != 0),
-        mtu: number_in(name, "mtu"),
+        has_multicast: properties.map(netdev::Interface::is_multicast),
+        mtu: properties.and_then(|properties| properties.mtu),
         networks: Vec::new(),
+        taken_by: None,
         hears_itself: None,
         send_error: None,
         responders: Vec::new(),
         neighbours: Vec::new(),
     }
-}
-
-/// `IFF_MULTICAST` of `<net/if.h>`.
-const MULTICAST: u32 = 0x1000;
-
-/// Those that have no address. Where the system does not show them, none.
-fn other_names() -> Vec<String> {
-    let entries = std::fs::read_dir("/sys/class/net").into_iter().flatten().flatten();
-    entries
-        .filter(|entry| entry.path().join("flags").exists())
-        .filter_map(|entry| entry.file_name().into_string().ok())
-        .collect()
-}
-
-/// Linux shows an interface's flags in hexadecimal.
-fn flags(name: &str) -> Option<u32> {
-    let text = std::fs::read_to_string(format!("/sys/class/net/{name}/flags")).ok()?;
-    u32::from_str_radix(text.trim().trim_start_matches("0x"), 16).ok()
-}
-
-fn number_in(name: &str, file: &str) -> Option<u32> {
-    std::fs::read_to_string(format!("/sys/class/net/{name}/{file}")).ok()?.trim().parse().ok()
 }

@@ -8,21 +8,19 @@ use std::{
     time::Duration,
 };
 
-use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
+use socket2::{Domain, InterfaceIndexOrAddress};
 use tokio::{
     net::UdpSocket,
     time::{Instant, interval, sleep_until},
 };
 
 use super::Adapter;
-use crate::interfaces::InterfaceKind;
+use crate::{discovery::responder_socket, interfaces::InterfaceKind};
 
 const GROUP_V4: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 251);
 const GROUP_V6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0xfb);
-/// How often the question is asked, ...
+/// How often the question is asked.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// ... and for how long. Responders wait up to 120 ms (RFC 6762, section 6).
-const PATIENCE: Duration = Duration::from_secs(4);
 /// Bytes of a message that are looked at.
 const MAX_BYTES: usize = 1500;
 /// Responders that are told apart, at most.
@@ -53,7 +51,7 @@ pub(super) struct Heard {
 }
 
 /// Asks on each interface that is used. Nothing, if the port leaves no room for one more.
-pub(super) async fn listen(adapters: &[Adapter], has_port: bool) -> Heard {
+pub(super) async fn listen(adapters: &[Adapter], has_port: bool, patience: Duration) -> Heard {
     let mut heard = Heard::default();
     let used: Vec<&Adapter> = adapters.iter().filter(|adapter| adapter.is_of_use()).collect();
     if !has_port || used.is_empty() {
@@ -61,7 +59,7 @@ pub(super) async fn listen(adapters: &[Adapter], has_port: bool) -> Heard {
     }
     let v4 = open(Domain::IPV4, &used).ok();
     let v6 = open(Domain::IPV6, &used).ok();
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + patience;
     let mut rounds = interval(INTERVAL);
     let (mut buffer4, mut buffer6) = (vec![0; MAX_BYTES], vec![0; MAX_BYTES]);
     loop {
@@ -105,19 +103,12 @@ impl Heard {
 
 /// A socket at the port of multicast DNS, beside others, that hears the group on these interfaces.
 fn open(domain: Domain, adapters: &[&Adapter]) -> io::Result<UdpSocket> {
-    let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
-    socket.set_reuse_address(true)?;
-    #[cfg(unix)]
-    socket.set_reuse_port(true)?;
-    let any = if domain == Domain::IPV4 {
+    let socket = responder_socket(domain)?;
+    if domain == Domain::IPV4 {
         socket.set_multicast_loop_v4(true)?;
-        IpAddr::V4(Ipv4Addr::UNSPECIFIED)
     } else {
-        socket.set_only_v6(true)?;
         socket.set_multicast_loop_v6(true)?;
-        IpAddr::V6(Ipv6Addr::UNSPECIFIED)
-    };
-    socket.bind(&SocketAddr::new(any, mdns_sd::MDNS_PORT).into())?;
+    }
     for adapter in adapters {
         // One that cannot be joined is told by nothing being heard there.
         _ = if domain == Domain::IPV4 {

@@ -1,9 +1,15 @@
 //! What on this machine matters to discovery besides its interfaces: other responders, firewalls, routes, the clock.
 //! Read from files and from programs that everyone may run; what cannot be read is not known, and said to be.
 
-use std::{net::IpAddr, process::Command};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    process::Command,
+};
 
-use crate::config::since_1970;
+use crate::{
+    config::since_1970,
+    interfaces::{InterfaceKind, interface_towards},
+};
 
 /// When this was written, in seconds since 1970: no clock that is right shows less.
 const WRITTEN: u64 = 1_795_000_000;
@@ -33,17 +39,16 @@ pub struct Surroundings {
 }
 
 impl Surroundings {
-    pub(super) fn look(port: Result<(), String>) -> Self {
+    pub(super) fn look(port_error: Option<String>) -> Self {
         let route = std::fs::read_to_string("/proc/net/route").unwrap_or_default();
-        let (default_route, gateway) = default_route(&route).unzip();
         let udp = std::fs::read_to_string("/proc/net/udp").unwrap_or_default();
         let arp = std::fs::read_to_string("/proc/net/arp").unwrap_or_default();
         Self {
-            port_error: port.err(),
+            port_error,
             port_owner: owner_of_port(&udp, mdns_sd::MDNS_PORT),
             has_avahi: std::path::Path::new("/run/avahi-daemon/socket").exists(),
-            default_route,
-            gateway,
+            default_route: way_out().map(|(name, _)| name),
+            gateway: gateway(&route),
             firewall: firewall(),
             neighbours: neighbours(&arp),
             clock_is_wrong: since_1970().as_secs() < WRITTEN,
@@ -51,15 +56,23 @@ impl Surroundings {
     }
 }
 
+/// An address that is nobody's (RFC 5737, section 3): what goes there takes the default route, however that is made.
+const NOWHERE: (Ipv4Addr, u16) = (Ipv4Addr::new(192, 0, 2, 1), 9);
+
+/// The interface that takes whatever has no better way.
+pub(super) fn way_out() -> Option<(String, InterfaceKind)> {
+    interface_towards(NOWHERE.into())
+}
+
 /// Linux: the first line of the routing table with neither destination nor mask, numbers as the processor has them.
-fn default_route(table: &str) -> Option<(String, IpAddr)> {
+fn gateway(table: &str) -> Option<IpAddr> {
     table.lines().skip(1).find_map(|line| {
         let words: Vec<&str> = line.split_whitespace().collect();
-        let [name, "00000000", gateway, _, _, _, _, "00000000", ..] = words[..] else {
+        let [_, "00000000", gateway, _, _, _, _, "00000000", ..] = words[..] else {
             return None;
         };
         let gateway = u32::from_str_radix(gateway, 16).ok()?;
-        Some((name.to_owned(), IpAddr::from(gateway.to_ne_bytes())))
+        Some(IpAddr::from(gateway.to_ne_bytes()))
     })
 }
 
@@ -140,15 +153,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_default_route_is_the_one_without_destination_and_mask() {
-        let gateway = format!("{:08X}", u32::from_ne_bytes([10, 8, 0, 1]));
+    fn the_gateway_is_that_of_the_route_without_destination_and_mask() {
+        let next = format!("{:08X}", u32::from_ne_bytes([10, 8, 0, 1]));
         let table = format!(
             "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n\
              eth0\t0000A8C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n\
-             tun0\t00000000\t{gateway}\t0003\t0\t0\t0\t00000000\t0\t0\t0\n"
+             tun0\t00000000\t{next}\t0003\t0\t0\t0\t00000000\t0\t0\t0\n"
         );
-        assert_eq!(default_route(&table), Some(("tun0".to_owned(), IpAddr::from([10, 8, 0, 1]))));
-        assert_eq!(default_route("Iface\n"), None);
+        assert_eq!(gateway(&table), Some(IpAddr::from([10, 8, 0, 1])));
+        assert_eq!(gateway("Iface\n"), None);
     }
 
     #[test]

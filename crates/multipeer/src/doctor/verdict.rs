@@ -24,6 +24,8 @@ pub enum Cause {
     WrongClock,
     /// Another program keeps the port of multicast DNS for itself.
     PortHeld,
+    /// A tunnel takes what is for the local network.
+    TunnelTakesLocal,
     /// An interface carries no multicast.
     NoMulticast,
     /// A firewall on this machine drops multicast DNS.
@@ -59,6 +61,7 @@ impl Cause {
             Self::AllLeftOut => "all-left-out",
             Self::WrongClock => "wrong-clock",
             Self::PortHeld => "port-held",
+            Self::TunnelTakesLocal => "tunnel-takes-local",
             Self::NoMulticast => "no-multicast",
             Self::FirewallHere => "firewall-here",
             Self::SmallPackets => "small-packets",
@@ -188,7 +191,17 @@ fn no_network(report: &Report) -> Diagnosis {
 
 fn this_interface(adapter: &Adapter, report: &Report, diagnoses: &mut Vec<Diagnosis>) {
     let name = &adapter.name;
-    if adapter.has_multicast == Some(false) && adapter.kind != InterfaceKind::Loopback {
+    if let Some(tunnel) = &adapter.taken_by {
+        diagnoses.push(diagnosis(
+            Cause::TunnelTakesLocal,
+            format!("The tunnel {tunnel} takes what is for the network of {name}, so that nobody there can be reached."),
+            "Allow the local network in the VPN's settings (\"LAN access\"), or switch the VPN off.",
+        ));
+    }
+    // Some interfaces carry it all the same.
+    let is_proven = report.partners.iter().any(Partner::is_heard_by_multicast);
+    if adapter.has_multicast == Some(false) && adapter.kind != InterfaceKind::Loopback && !is_proven
+    {
         diagnoses.push(diagnosis(
             Cause::NoMulticast,
             format!("The interface {name} carries no multicast."),

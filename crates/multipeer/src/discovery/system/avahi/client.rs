@@ -13,7 +13,7 @@ use multipeer_proto::{Announcement, PeerId};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::{
     sync::mpsc,
-    time::{MissedTickBehavior, interval},
+    time::{MissedTickBehavior, interval, timeout},
 };
 use tracing::debug;
 use zbus::{
@@ -38,6 +38,8 @@ const COLLISION: i32 = 3;
 const MAX_SIGNALS: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 /// Names that are resolved, at most: Avahi has room for 1,024 objects of one program.
 const MAX_RESOLVERS: usize = 1000;
+/// Time for an answer. Without a limit it would wait for ever for one that has no room behind signals.
+const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 /// Pause between two looks at which interfaces there are.
 const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
@@ -55,8 +57,10 @@ pub(super) struct Client {
     events: mpsc::Sender<DiscoveryEvent>,
     announcement: Option<Announcement>,
     looking: bool,
-    /// Announces, on these interfaces.
-    group: Option<(OwnedObjectPath, BTreeSet<u32>)>,
+    /// The numbers of the interfaces that are used, as of the last look.
+    interfaces: BTreeSet<u32>,
+    /// Announces, on these.
+    group: Option<OwnedObjectPath>,
     /// Names that somebody else has had.
     collisions: u32,
     browser: Option<OwnedObjectPath>,
@@ -77,6 +81,7 @@ impl Client {
             events,
             announcement: None,
             looking: false,
+            interfaces: BTreeSet::new(),
             group: None,
             collisions: 0,
             browser: None,
@@ -110,9 +115,8 @@ impl Client {
                     Some(signal) => self.handle(&signal?).await?,
                     None => return Ok(()),
                 },
-                _ = check.tick(), if self.group.is_some() => {
-                    let present = self.interfaces();
-                    if self.group.as_ref().is_some_and(|(_, known)| *known != present) {
+                _ = check.tick(), if self.looking => {
+                    if self.look_at_interfaces() {
                         self.publish().await?;
                     }
                 }
@@ -131,6 +135,7 @@ impl Client {
             Wish::MoveTo(port) => self.site.port = port,
             Wish::Look => {
                 self.looking = true;
+                self.look_at_interfaces();
                 self.publish().await?;
                 self.browse().await?;
             }
@@ -144,22 +149,23 @@ impl Client {
     async fn stop(&mut self) {
         self.looking = false;
         self.stop_browsing().await;
-        if let Some((group, _)) = self.group.take() {
+        if let Some(group) = self.group.take() {
             self.free(group, GROUP).await;
         }
     }
 
-    /// The numbers of the interfaces that are used.
-    fn interfaces(&self) -> BTreeSet<u32> {
-        self.site.interfaces.networks().into_iter().map(|network| network.interface).collect()
+    /// Looks which interfaces are used. Returns whether they are others than before.
+    fn look_at_interfaces(&mut self) -> bool {
+        let networks = self.site.interfaces.networks().into_iter();
+        let present = networks.map(|network| network.interface).collect();
+        std::mem::replace(&mut self.interfaces, present) != self.interfaces
     }
 
     /// Announces on every interface that is used, anew.
     async fn publish(&mut self) -> zbus::Result<()> {
         let Some(announcement) = self.announcement.clone() else { return Ok(()) };
-        let interfaces = self.interfaces();
         let group = match self.group.take() {
-            Some((group, _)) => {
+            Some(group) => {
                 () = self.call(&group, GROUP, "Reset", &()).await?;
                 group
             }
@@ -177,7 +183,7 @@ impl Client {
             .into_iter()
             .map(|(key, value)| format!("{key}={value}").into_bytes())
             .collect();
-        for &interface in &interfaces {
+        for &interface in &self.interfaces {
             let interface = i32::try_from(interface).unwrap_or(ANY_PROTOCOL);
             let service = (
                 interface,
@@ -198,7 +204,7 @@ impl Client {
         if let Err(error) = self.call::<()>(&group, GROUP, "Commit", &()).await {
             debug!(%error, "nothing is announced");
         }
-        self.group = Some((group, interfaces));
+        self.group = Some(group);
         Ok(())
     }
 
@@ -232,9 +238,7 @@ impl Client {
             (RESOLVER, "Found") if self.resolvers.values().any(|known| **known == *path) => {
                 self.resolved(signal).await?;
             }
-            (GROUP, "StateChanged")
-                if self.group.as_ref().is_some_and(|(own, _)| **own == *path) =>
-            {
+            (GROUP, "StateChanged") if self.group.as_ref().is_some_and(|own| **own == *path) => {
                 let (state, _): (i32, String) = signal.body().deserialize()?;
                 if state == COLLISION {
                     self.collisions += 1;
@@ -253,7 +257,7 @@ impl Client {
 
     /// Signals may come before the answer that names the browser: what they are about tells whose they are.
     fn is_own(&self, instance: &Instance, service: &str) -> bool {
-        let is_used = u32::try_from(instance.0).is_ok_and(|i| self.interfaces().contains(&i));
+        let is_used = u32::try_from(instance.0).is_ok_and(|i| self.interfaces.contains(&i));
         self.looking && service == self.service && is_used
     }
 
@@ -342,9 +346,11 @@ impl Client {
         method: &str,
         body: &(impl Serialize + DynamicType),
     ) -> zbus::Result<T> {
-        let answer =
-            self.connection.call_method(Some(AVAHI), object, Some(interface), method, body).await?;
-        answer.body().deserialize()
+        let call = self.connection.call_method(Some(AVAHI), object, Some(interface), method, body);
+        match timeout(CALL_TIMEOUT, call).await {
+            Ok(answer) => answer?.body().deserialize(),
+            Err(_) => Err(zbus::Error::Failure(format!("no answer to {method}"))),
+        }
     }
 }
 
