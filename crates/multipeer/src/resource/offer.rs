@@ -161,9 +161,9 @@ pub(crate) async fn handle_stream(
         return;
     };
     let peer = lane.id();
-    let offered = Box::new(Offered { channel, offer });
+    let offered = Box::new(Offered { channel, offer, is_paused: false });
     let Err(offered) = shared.resources.hand_over(peer, offered) else { return };
-    let Offered { channel, offer } = *offered;
+    let Offered { channel, offer, .. } = *offered;
     let limits = shared.resources.settings.limits;
     let entered = match Receiving::new(offer.clone(), limits) {
         Ok(_) => shared.resources.enter(peer, offer.clone()).ok_or(RefusalReason::Busy),
@@ -174,7 +174,8 @@ pub(crate) async fn handle_stream(
         Err(reason) => return channel.close(Some(Receiving::refusal(reason, ""))).await,
     };
     let from = lane.peer.clone();
-    let pending = Pending { shared, from, offer, entered, channel: Some(channel) };
+    let channel = Some(channel);
+    let pending = Pending { shared, from, offer, entered, channel, is_paused: false };
     let Some((pending, target, answer)) = pending.decide(&lane, link).await else { return };
     pending.receive(target, answer).await;
 }
@@ -187,6 +188,8 @@ struct Pending {
     entered: Entered,
     /// None while the link is lost.
     channel: Option<Channel>,
+    /// Whether the sender pauses.
+    is_paused: bool,
 }
 
 type Answer = Option<oneshot::Sender<Result<Transfer, TransferError>>>;
@@ -220,14 +223,15 @@ impl Pending {
                     }
                     Err(_) => return None,
                 },
-                frame = next_frame(&mut self.channel) => {
-                    if frame.is_some() {
-                        // The sender has thought better of it.
-                        return None;
+                frame = next_frame(&mut self.channel) => match frame {
+                    Some(ResourceFrame::Paused(paused)) => self.is_paused = paused.paused,
+                    // The sender has thought better of it.
+                    Some(_) => return None,
+                    None => {
+                        (self.channel, self.is_paused) = (None, false);
+                        deadline = Instant::now() + resume_timeout;
                     }
-                    self.channel = None;
-                    deadline = Instant::now() + resume_timeout;
-                }
+                },
                 stream = timeout_at(deadline, self.entered.streams.recv()), if lost => {
                     self.channel = Some(stream.ok().flatten()?.channel);
                 }
@@ -252,7 +256,7 @@ impl Pending {
             }
             return;
         }
-        let Self { shared, from, offer, entered, channel } = self;
+        let Self { shared, from, offer, entered, channel, is_paused } = self;
         let (mut reporter, transfer) = Reporter::new(
             from.clone(),
             offer.name.clone(),
@@ -274,7 +278,7 @@ impl Pending {
             waits: entered.waits,
             streams: entered.streams,
         };
-        let first = channel.map(|channel| Box::new(Offered { channel, offer }));
+        let first = channel.map(|channel| Box::new(Offered { channel, offer, is_paused }));
         let result = incoming.run(first, &mut reporter).await;
         drop(entered.place);
         reporter.end(result.clone());

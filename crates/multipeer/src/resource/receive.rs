@@ -36,6 +36,8 @@ const HASHED_BYTES: usize = 64 * 1024;
 pub(crate) struct Offered {
     pub(crate) channel: Channel,
     pub(crate) offer: Offer,
+    /// Whether the sender has paused before it was answered.
+    pub(crate) is_paused: bool,
 }
 
 /// A resource on its way from a peer.
@@ -172,7 +174,7 @@ impl Incoming {
         transmitted: &mut u64,
         done: &mut Received,
     ) -> Result<PathBuf, Ended> {
-        let Offered { channel, offer } = *offered;
+        let Offered { channel, offer, is_paused } = *offered;
         let mut receiving = match Receiving::new(offer.clone(), self.limits) {
             Ok(receiving) => receiving,
             Err(reason) => {
@@ -181,6 +183,7 @@ impl Incoming {
                 return Err(TransferFailure::new(FailureReason::NotAsOffered, text).into());
             }
         };
+        receiving.handle(ResourceFrame::Paused(Paused { paused: is_paused }))?;
         let (target, peer) = (self.target.clone(), self.peer);
         let opened = tokio::task::spawn_blocking(move || Store::open(target, &offer, peer)).await;
         let store = match opened.map_err(|_| Interrupted)? {

@@ -11,7 +11,8 @@ use std::{
 };
 
 use multipeer::{
-    Event, FailureReason, RefusalReason, ResourceKind, Source, TransferError, TransferState,
+    Event, FailureReason, PingMode, RefusalReason, ResourceKind, Source, TransferError,
+    TransferState,
 };
 use tokio::time::timeout;
 
@@ -318,6 +319,30 @@ async fn either_side_can_pause_and_the_other_is_told() {
         assert_eq!(report.transmitted_bytes, 64 * 1024 * 1024);
         assert_eq!(fs::read(report.path.as_ref().unwrap()).unwrap(), content(64 * 1024 * 1024));
     }
+}
+
+#[tokio::test]
+async fn a_sender_can_pause_before_it_is_answered() {
+    let folder = Folder::new("pause-early");
+    let path = folder.file("film", 1024 * 1024);
+    let (alice, mut bob) = Place::default().pair().await;
+    let mut sending = alice.session.send_resource(bob.id(), path.as_path()).await.unwrap();
+    let offer = offered(&mut bob).await;
+    sending.pause();
+    // By then the other side has heard of it.
+    for _ in 0..20 {
+        alice.session.ping(bob.id(), 8, PingMode::Reliable).await.unwrap();
+    }
+    let mut receiving = offer.accept(folder.to()).await.unwrap();
+    let paused = async {
+        while receiving.current_progress().state != TransferState::Paused {
+            receiving.progress().await.unwrap();
+        }
+    };
+    timeout(PATIENCE, paused).await.unwrap();
+    sending.resume();
+    finished(&mut sending).await.unwrap();
+    assert_eq!(finished(&mut receiving).await.unwrap().bytes, 1024 * 1024);
 }
 
 #[tokio::test]
