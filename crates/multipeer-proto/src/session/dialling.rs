@@ -179,12 +179,11 @@ impl Session {
             return;
         };
         let dialled = dial.in_progress.take().map(|attempt| attempt.addresses);
-        let failures = dial.failures;
         self.back_off(now, peer);
-        let dialled = dialled.unwrap_or_default();
-        let is_impostor = *error == DialError::Impostor;
-        if self.has_another_place(now, peer, &dialled, is_impostor, failures) || self.has_link(peer)
-        {
+        if *error == DialError::Impostor {
+            self.doubt(now, peer, &dialled.unwrap_or_default());
+        }
+        if self.has_link(peer) {
             return;
         }
         let error = InviteError::Unreachable { error: error.to_string() };

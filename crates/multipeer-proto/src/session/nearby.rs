@@ -395,7 +395,9 @@ impl Session {
         error: &InviteError,
     ) -> bool {
         let longest = match error {
-            InviteError::Unreachable { .. } | InviteError::LinkLost => MAX_UNANSWERED_PAUSE,
+            InviteError::Unreachable { .. } | InviteError::LinkLost if !self.is_doubted(peer) => {
+                MAX_UNANSWERED_PAUSE
+            }
             _ => MAX_INVITE_PAUSE,
         };
         let spread = self.spread(peer, self.attempts);
