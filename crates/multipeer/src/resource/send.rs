@@ -151,6 +151,8 @@ impl Attempt<'_> {
     async fn run(&mut self, reporter: &mut Reporter, done: &mut Received) -> Result<(), Ended> {
         let mut control = reporter.control.clone();
         let mut paused = false;
+        // A stream begins with its offer, also that of a transfer that pauses.
+        self.step()?;
         loop {
             let wish = *control.borrow_and_update();
             if wish.cancelled {

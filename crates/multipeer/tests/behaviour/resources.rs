@@ -326,23 +326,28 @@ async fn a_sender_can_pause_before_it_is_answered() {
     let folder = Folder::new("pause-early");
     let path = folder.file("film", 1024 * 1024);
     let (alice, mut bob) = Place::default().pair().await;
-    let mut sending = alice.session.send_resource(bob.id(), path.as_path()).await.unwrap();
-    let offer = offered(&mut bob).await;
-    sending.pause();
-    // By then the other side has heard of it.
-    for _ in 0..20 {
-        alice.session.ping(bob.id(), 8, PingMode::Reliable).await.unwrap();
-    }
-    let mut receiving = offer.accept(folder.to()).await.unwrap();
-    let paused = async {
-        while receiving.current_progress().state != TransferState::Paused {
-            receiving.progress().await.unwrap();
+    for before_it_is_offered in [true, false] {
+        let mut sending = alice.session.send_resource(bob.id(), path.as_path()).await.unwrap();
+        if before_it_is_offered {
+            sending.pause();
         }
-    };
-    timeout(PATIENCE, paused).await.unwrap();
-    sending.resume();
-    finished(&mut sending).await.unwrap();
-    assert_eq!(finished(&mut receiving).await.unwrap().bytes, 1024 * 1024);
+        let offer = offered(&mut bob).await;
+        sending.pause();
+        // By then the other side has heard of it.
+        for _ in 0..20 {
+            alice.session.ping(bob.id(), 8, PingMode::Reliable).await.unwrap();
+        }
+        let mut receiving = offer.accept(folder.to()).await.unwrap();
+        let paused = async {
+            while receiving.current_progress().state != TransferState::Paused {
+                receiving.progress().await.unwrap();
+            }
+        };
+        timeout(PATIENCE, paused).await.unwrap();
+        sending.resume();
+        finished(&mut sending).await.unwrap();
+        assert_eq!(finished(&mut receiving).await.unwrap().bytes, 1024 * 1024);
+    }
 }
 
 #[tokio::test]
