@@ -12,8 +12,8 @@ use common::{
     PATIENCE, add_interface, avahi_with, available, beside_avahi, built, chat_with as chat, deafen,
     ensure, fake_clock,
     matrix::{
-        WITH_MULTICAST, WITHOUT, diagnose, diagnose_with, finish, meet, meet_with, note, notices,
-        pair, told, ways,
+        WITH_MULTICAST, WITHOUT, causes, diagnose, diagnose_with, finish, meet, meet_with, note,
+        notices, pair, reports, told, ways,
     },
     multipeer, routed, rule, say, wait, with_avahi,
 };
@@ -432,8 +432,15 @@ fn a_stranger_that_keeps_the_port_for_itself() {
         let lines = alice.all_lines(Duration::from_secs(1)).join("\n");
         assert!(lines.contains("5353 for itself"), "{lines}");
         drop(alice);
-        let causes = diagnose([&hosts[0], &hosts[1]]);
+        let reports = reports([(&hosts[0], &[]), (&hosts[1], &[])]);
+        let causes = reports.each_ref().map(causes);
         assert_eq!(causes[0].first().map(String::as_str), Some("port-held"), "{causes:?}");
+        for (report, is_held) in reports.iter().zip([true, false]) {
+            for port in report["ports"].as_array().unwrap() {
+                let is_refused = is_held && port["port"] == 5353;
+                assert_eq!(port["error"].is_string(), is_refused, "{port}");
+            }
+        }
     });
 }
 

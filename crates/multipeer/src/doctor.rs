@@ -92,24 +92,23 @@ impl Report {
 /// Whether multicast DNS that this machine sends comes back to it, on each interface; and if nobody was found, whether a
 /// tunnel may be why. Takes 1.5 s.
 pub(crate) async fn try_multicast(interfaces: Interfaces, is_alone: bool) -> Vec<DiscoveryProblem> {
-    let adapters = adapters::look(&interfaces);
+    let mut adapters = adapters::look(&interfaces);
+    // What is for this machine alone is no network.
+    adapters.retain(|adapter| adapter.is_of_use() && adapter.kind != InterfaceKind::Loopback);
     let has_port = responder_socket(Domain::IPV4).is_ok();
     let heard = multicast::listen(&adapters, has_port, TRIAL_PATIENCE).await;
     let adapters = multicast::note(adapters, &heard, &[]);
-    let mut problems: Vec<DiscoveryProblem> = adapters
-        .iter()
-        .filter(|adapter| adapter.is_of_use() && adapter.kind != InterfaceKind::Loopback)
-        .filter_map(|adapter| {
-            let interface = adapter.name.clone();
-            if adapter.has_multicast == Some(false) {
-                Some(DiscoveryProblem::NoMulticast { interface })
-            } else if adapter.hears_itself == Some(false) {
-                Some(DiscoveryProblem::FirewallHere { interface })
-            } else {
-                None
-            }
-        })
-        .collect();
+    let problem = |adapter: Adapter| {
+        let interface = adapter.name;
+        if adapter.has_multicast == Some(false) {
+            Some(DiscoveryProblem::NoMulticast { interface })
+        } else if adapter.hears_itself == Some(false) {
+            Some(DiscoveryProblem::FirewallHere { interface })
+        } else {
+            None
+        }
+    };
+    let mut problems: Vec<DiscoveryProblem> = adapters.into_iter().filter_map(problem).collect();
     if let Some((tunnel, InterfaceKind::Tunnel)) =
         surroundings::way_out().filter(|(name, kind)| is_alone && !interfaces.include(name, *kind))
     {

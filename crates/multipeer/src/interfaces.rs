@@ -186,9 +186,13 @@ pub(crate) fn source_towards(to: SocketAddr) -> io::Result<IpAddr> {
 
 /// The interface by which the system would send there.
 pub(crate) fn interface_towards(to: SocketAddr) -> Option<(String, InterfaceKind)> {
-    let source = source_towards(to).ok()?;
+    interface_with(source_towards(to).ok()?)
+}
+
+/// The interface that has this address.
+fn interface_with(address: IpAddr) -> Option<(String, InterfaceKind)> {
     let interfaces = if_addrs::get_if_addrs().ok()?;
-    let interface = interfaces.into_iter().find(|interface| interface.ip() == source)?;
+    let interface = interfaces.into_iter().find(|interface| interface.ip() == address)?;
     let kind = InterfaceKind::of(&interface);
     Some((interface.name, kind))
 }
@@ -196,7 +200,12 @@ pub(crate) fn interface_towards(to: SocketAddr) -> Option<(String, InterfaceKind
 /// The tunnel into which the system would send what is for one of this machine's networks, if there is one.
 pub(crate) fn tunnel_that_takes(network: Network) -> Option<String> {
     // Any port: nothing is sent.
-    let (tunnel, kind) = interface_towards(SocketAddr::new(neighbour_in(network)?, 9))?;
+    let source = source_towards(SocketAddr::new(neighbour_in(network)?, 9)).ok()?;
+    // As nearly always: then there is no need to look at the interfaces.
+    if source == network.address {
+        return None;
+    }
+    let (tunnel, kind) = interface_with(source)?;
     (kind == InterfaceKind::Tunnel).then_some(tunnel)
 }
 

@@ -78,6 +78,17 @@ pub fn diagnose<const N: usize>(hosts: [&Host; N]) -> [Vec<String>; N] {
 
 /// The same, each with an environment of its own.
 pub fn diagnose_with<const N: usize>(hosts: [(&Host, &[&str]); N]) -> [Vec<String>; N] {
+    reports(hosts).map(|report| causes(&report))
+}
+
+/// The names of the causes in a doctor's report.
+pub fn causes(report: &Value) -> Vec<String> {
+    let diagnoses = report["diagnoses"].as_array().unwrap().iter();
+    diagnoses.map(|diagnosis| diagnosis["cause"].as_str().unwrap().to_owned()).collect()
+}
+
+/// What doctors report that run on these hosts at the same time, each with an environment of its own.
+pub fn reports<const N: usize>(hosts: [(&Host, &[&str]); N]) -> [Value; N] {
     let started = Instant::now();
     let program = multipeer();
     let doctors = hosts.map(|(host, environment)| {
@@ -85,16 +96,15 @@ pub fn diagnose_with<const N: usize>(hosts: [(&Host, &[&str]); N]) -> [Vec<Strin
         let command = [program.as_str(), "doctor", "--json", "--name", &name];
         host.spawn("env", &[environment, &command].concat()).unwrap()
     });
-    let causes = doctors.map(|mut doctor| {
+    let reports = doctors.map(|mut doctor| {
         let report = doctor.wait_json("a report", PATIENCE, |value| {
             (value["event"] == "report").then(|| value.clone())
         });
         println!("{:#}", report["diagnoses"]);
-        let diagnoses = report["diagnoses"].as_array().unwrap().iter();
-        diagnoses.map(|diagnosis| diagnosis["cause"].as_str().unwrap().to_owned()).collect()
+        report
     });
     assert!(started.elapsed() < Duration::from_secs(15), "{:?}", started.elapsed());
-    causes
+    reports
 }
 
 /// The first thing that each doctor says is this.
