@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::Stream;
+use futures_util::{Stream, task::AtomicWaker};
 use multipeer_proto::{Activity, DisconnectReason, InviteError};
 
 pub(crate) use self::queue::EventQueue;
@@ -145,16 +145,20 @@ pub enum Event {
 /// The events of a session, in the order in which they happened.
 ///
 /// A reader that is slow loses nothing: its session stops reading from the network meanwhile. All
-/// readers of one session share one queue, so each event goes to one of them.
+/// readers of one session share one queue, so each event goes to one of them, and what one leaves
+/// behind to the next.
 pub struct Events {
     queue: Arc<EventQueue>,
+    /// Whose task it is that waits.
+    reader: Arc<AtomicWaker>,
     /// Messages taken from the queue together and handed out one by one.
     current: Option<Batch>,
 }
 
 impl Events {
     pub(crate) fn new(queue: Arc<EventQueue>) -> Self {
-        Self { queue, current: None }
+        let reader = queue.join();
+        Self { queue, reader, current: None }
     }
 
     /// The next event, or `None` when the session is over and everything was read.
@@ -182,7 +186,7 @@ impl Events {
             if let Some(message) = self.next_of_batch() {
                 return Poll::Ready(Some(message));
             }
-            let Some(item) = ready!(self.queue.poll_take(context)) else {
+            let Some(item) = ready!(self.queue.poll_take(&self.reader, context)) else {
                 return Poll::Ready(None);
             };
             if let Some(event) = self.begin(item) {
@@ -210,6 +214,12 @@ impl Events {
                 None
             }
         }
+    }
+}
+
+impl Drop for Events {
+    fn drop(&mut self) {
+        self.queue.leave(&self.reader, self.current.take());
     }
 }
 

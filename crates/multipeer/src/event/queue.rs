@@ -43,7 +43,8 @@ pub(super) struct Batch {
 pub(crate) struct EventQueue {
     waiting: Mutex<Waiting>,
     backlogged: AtomicBool,
-    ready: AtomicWaker,
+    /// Whoever reads: each is told when there is something.
+    readers: Mutex<Arc<[Arc<AtomicWaker>]>>,
     room: Notify,
     closed: AtomicBool,
 }
@@ -64,6 +65,41 @@ impl EventQueue {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Every change is one whole assignment.
+    fn readers(&self) -> MutexGuard<'_, Arc<[Arc<AtomicWaker>]>> {
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One more who reads, until [`leave`](Self::leave).
+    pub(super) fn join(&self) -> Arc<AtomicWaker> {
+        let reader = Arc::new(AtomicWaker::new());
+        let mut readers = self.readers();
+        *readers = readers.iter().chain([&reader]).cloned().collect();
+        reader
+    }
+
+    /// A reader goes. What it has begun to hand out is for the others, before everything else.
+    pub(super) fn leave(&self, reader: &Arc<AtomicWaker>, begun: Option<Batch>) {
+        let mut readers = self.readers();
+        *readers = readers.iter().filter(|other| !Arc::ptr_eq(other, reader)).cloned().collect();
+        drop(readers);
+        if let Some(mut batch) = begun.filter(|batch| !batch.messages.is_empty()) {
+            // Only reliable messages come several at a time.
+            batch.bytes = batch.messages.iter().map(queue_cost).sum();
+            batch.doorbell.gauge.add(batch.bytes);
+            self.waiting().items.push_front(Item::Messages(batch));
+        }
+        // It may have been told of something and have left it.
+        self.wake();
+    }
+
+    fn wake(&self) {
+        let readers = self.readers().clone();
+        for reader in readers.iter() {
+            reader.wake();
+        }
+    }
+
     pub(crate) fn push(&self, event: Event) {
         let mut waiting = self.waiting();
         waiting.items.push_back(Item::Event(Box::new(event)));
@@ -72,7 +108,7 @@ impl EventQueue {
             self.backlogged.store(true, Ordering::Release);
         }
         drop(waiting);
-        self.ready.wake();
+        self.wake();
     }
 
     /// Adds messages of one peer, and empties `messages`.
@@ -110,7 +146,7 @@ impl EventQueue {
 
     fn push_batch(&self, batch: Batch) {
         self.waiting().items.push_back(Item::Messages(batch));
-        self.ready.wake();
+        self.wake();
     }
 
     /// There may be messages to read: the application's task will, if it waits for an event.
@@ -120,7 +156,7 @@ impl EventQueue {
             waiting.readable.push_back(doorbell.clone());
         }
         drop(waiting);
-        self.ready.wake();
+        self.wake();
     }
 
     /// Takes over what the application did not come to read. False when it did.
@@ -170,12 +206,16 @@ impl EventQueue {
         }
     }
 
-    /// [`take`](Self::take) for a task that waits; `None` when the session is over.
-    pub(super) fn poll_take(&self, context: &mut Context<'_>) -> Poll<Option<Item>> {
+    /// [`take`](Self::take) for the task of a reader that waits; `None` when the session is over.
+    pub(super) fn poll_take(
+        &self,
+        reader: &AtomicWaker,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Item>> {
         if let Some(item) = self.take() {
             return Poll::Ready(Some(item));
         }
-        self.ready.register(context.waker());
+        reader.register(context.waker());
         // Something may have come between the look and the registration.
         match self.take() {
             Some(item) => Poll::Ready(Some(item)),
@@ -203,7 +243,7 @@ impl EventQueue {
     /// Nothing more comes.
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::Release);
-        self.ready.wake();
+        self.wake();
     }
 }
 

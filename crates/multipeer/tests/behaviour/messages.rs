@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use multipeer::{Event, PingMode, SendError, UnreliableError};
+use tokio::time::timeout;
 
 use crate::common::Place;
 
@@ -40,6 +41,35 @@ async fn many_messages_arrive_in_order_and_once() {
         assert_eq!(data.await[..4], number.to_be_bytes());
     }
     sender.await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_reader_leaves_is_for_the_next() {
+    let (alice, mut bob) = Place::default().pair().await;
+    let count = 5000_u32;
+    for number in 0..count {
+        alice.session.send(bob.id(), number.to_be_bytes().to_vec()).await.unwrap();
+    }
+    for number in 0..count {
+        bob.events = bob.session.events();
+        let data = bob.wait("a message", |event| match event {
+            Event::Message { data, .. } => Some(data),
+            _ => None,
+        });
+        assert_eq!(data.await[..], number.to_be_bytes());
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_stopped_waiting_keeps_nothing_from_others() {
+    let (alice, mut bob) = Place::default().pair().await;
+    let (session, to) = (bob.session.clone(), bob.id());
+    let waiting = tokio::spawn(async move { bob.message().await });
+    tokio::task::yield_now().await;
+    let mut other = session.events();
+    while timeout(Duration::ZERO, other.next()).await.is_ok() {}
+    alice.session.send(to, "hello").await.unwrap();
+    assert_eq!(waiting.await.unwrap(), "hello");
 }
 
 #[tokio::test]
@@ -107,7 +137,7 @@ async fn a_slow_peer_slows_its_sender_and_nobody_else() {
             Err(error) => {
                 // Full for good, and not only until the next confirmation?
                 let wait = alice.session.send(bob.id(), block.clone());
-                if tokio::time::timeout(Duration::from_millis(700), wait).await.is_err() {
+                if timeout(Duration::from_millis(700), wait).await.is_err() {
                     break error;
                 }
                 queued += block.len();
