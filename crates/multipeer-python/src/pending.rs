@@ -6,11 +6,12 @@ use std::{
     io,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    task::Wake,
     time::{Duration, Instant},
 };
 
 use pyo3::{exceptions::PyTimeoutError, prelude::*};
-use tokio::{task::AbortHandle, time::timeout};
+use tokio::{runtime::Handle, task::AbortHandle, time::timeout};
 
 use crate::{
     errors::{Failure, Outcome, over},
@@ -126,7 +127,7 @@ enum Bell {
     #[cfg(unix)]
     Socket(std::os::unix::net::UnixStream, std::os::unix::net::UnixStream),
     /// By a call, where event loops do not wait on sockets that are not their own.
-    Call(Py<PyAny>),
+    Call(Arc<Py<PyAny>>),
 }
 
 impl Mailbox {
@@ -148,6 +149,13 @@ impl Inbox {
     }
 }
 
+/// Whoever waits for events is woken as for a reply.
+impl Wake for Inbox {
+    fn wake(self: Arc<Self>) {
+        self.bell.ring();
+    }
+}
+
 impl Bell {
     fn ring(&self) {
         match self {
@@ -157,8 +165,14 @@ impl Bell {
                 _ = io::Write::write(&mut &*end, &[1]);
             }
             Self::Call(call) => {
+                let call = call.clone();
                 // An interpreter that is at its end wants nothing, and neither does a loop that is closed.
-                _ = Python::try_attach(|py| call.call0(py).map(drop));
+                let ring = move || _ = Python::try_attach(|py| call.call0(py).map(drop));
+                match Handle::try_current() {
+                    // The library may hold a lock for which the thread waits that has the interpreter's.
+                    Ok(threads) => drop(threads.spawn_blocking(ring)),
+                    Err(_) => ring(),
+                }
             }
         }
     }
@@ -179,7 +193,7 @@ impl Mailbox {
     #[pyo3(signature = (call=None))]
     fn new(call: Option<Py<PyAny>>) -> PyResult<Self> {
         let bell = match call {
-            Some(call) => Bell::Call(call),
+            Some(call) => Bell::Call(Arc::new(call)),
             None => Bell::socket()?,
         };
         Ok(Self(Arc::new(Inbox { replies: Mutex::default(), bell })))

@@ -1,4 +1,4 @@
-//! The threads on which sessions run: there while one is, and gone with the last.
+//! The threads on which sessions run, one and those for files: there while a session is, and gone with the last.
 
 use std::{
     future::Future,
@@ -9,8 +9,9 @@ use std::{
 
 use tokio::runtime::{Builder, Handle, Runtime};
 
-/// Threads for everything but files, whatever number of sessions there is.
-const THREADS: usize = 2;
+/// Threads for everything but files, whatever number of sessions there is: more pass the work to each other, which takes longer
+/// than what they do at the same time saves.
+const THREADS: usize = 1;
 /// Time for the threads to end.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 

@@ -3,10 +3,13 @@
 use std::{
     path::PathBuf,
     sync::{Arc, Mutex, Weak},
+    task::{Context, Poll, Waker},
+    thread::{self, JoinHandle},
     time::Duration,
 };
 
 use bytes::Bytes;
+use futures_util::StreamExt;
 use multipeer::{
     Activity, Event, Events, InviteError, OutgoingInvitation, Peer, PeerId, PingMode, SendError,
     Source,
@@ -127,17 +130,31 @@ impl Session {
         self.faces.of_all(py, &self.inner.nearby())
     }
 
-    /// Events that are there already, at most so many.
-    fn take_events(&self, py: Python<'_>, at_most: usize) -> PyResult<Vec<PyEvent>> {
-        let Ok(mut queue) = self.events.try_lock() else { return Ok(Vec::new()) };
-        let threads = self.threads(py)?;
+    /// Events that are there already, at most so many; nothing when the session is over. If there are none, the mailbox is
+    /// rung once there are.
+    #[pyo3(signature = (at_most, mailbox=None))]
+    fn take_events(
+        &self,
+        py: Python<'_>,
+        at_most: usize,
+        mailbox: Option<&Mailbox>,
+    ) -> PyResult<Option<Vec<PyEvent>>> {
         let mut taken = Vec::new();
-        while taken.len() < at_most
-            && let Some(event) = queue.try_next()
-        {
-            taken.extend(events::event(py, event, &self.faces, &threads)?);
+        // Another thread waits for the next one.
+        let Ok(mut queue) = self.events.try_lock() else { return Ok(Some(taken)) };
+        let threads = self.threads(py)?;
+        let waker = mailbox.map_or_else(|| Waker::noop().clone(), |mailbox| mailbox.inbox().into());
+        let mut context = Context::from_waker(&waker);
+        while taken.len() < at_most {
+            match queue.poll_next_unpin(&mut context) {
+                Poll::Ready(Some(event)) => {
+                    taken.extend(events::event(py, event, &self.faces, &threads)?);
+                }
+                Poll::Ready(None) if taken.is_empty() => return Ok(None),
+                Poll::Ready(None) | Poll::Pending => break,
+            }
         }
-        Ok(taken)
+        Ok(Some(taken))
     }
 
     /// The next event, in a list that is empty if it is of a kind that is not known; nothing when the session is over.
@@ -342,11 +359,21 @@ impl Session {
     fn begin_closing(&self, mailbox: &Mailbox, number: u64) {
         let threads = lock(&self.threads).take();
         let inbox = mailbox.inbox();
+        let closing: Arc<Mutex<Option<JoinHandle<()>>>> = Arc::default();
+        let closed = closing.clone();
         // They cannot wait for themselves.
-        std::thread::spawn(move || {
+        let helper = thread::spawn(move || {
             drop(threads);
-            inbox.put(number, done(Ok(())));
+            let reply: Reply = Box::new(move |py| {
+                // It has nothing more to do: then no thread is left, this one neither.
+                if let Some(helper) = lock(&closed).take() {
+                    _ = helper.join();
+                }
+                Ok(py.None())
+            });
+            inbox.put(number, reply);
         });
+        *lock(&closing) = Some(helper);
     }
 
     /// Lets go of the threads, which end with the last session.

@@ -36,12 +36,14 @@ from ._events import (
     PeerUpdated,
     ProofsRefused,
     RemovalRefused,
+    ResourceOffered,
+    TransferEnded,
     ViabilityChanged,
 )
 from ._multipeer import __version__
 from ._pythonista import MultipeerConnectivity
 from ._resources import Offer, Transfer
-from ._session import Event, ResourceOffered, Session, StreamOpened, TransferEnded
+from ._session import Event, Session, StreamOpened
 from ._streams import StreamReader, StreamWriter
 from ._types import Certificate, Peer, Progress, Report
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Iterable, List, Mapping, Optional, Tuple, Union
+from collections import deque
+from typing import Any, Deque, Iterable, List, Mapping, Optional, Tuple, Union
 
 from . import _multipeer, _payload
 from ._errors import SessionOverError
-from ._events import Message
+from ._events import MAKERS, Message, ResourceOffered, TransferEnded
 from ._types import Certificate, Peer, PeerLike, Progress, peer_id
 
 #: Events that are taken at a time.
@@ -75,6 +76,7 @@ class BaseSession:
             "accept_resources": accept_resources,
         }
         self._core: Optional[_multipeer.Session] = None
+        self._ready: Deque[Any] = deque()
         self._prepare()
 
     def _prepare(self) -> None:
@@ -163,6 +165,34 @@ class BaseSession:
     def comparison(self, peer: PeerLike) -> Optional[str]:
         """Twenty digits that people at both ends can compare: equal when nobody is in between."""
         return self._session.comparison(peer_id(peer))
+
+    def _take(self, events: List[Tuple[str, Tuple[Any, ...]]]) -> None:
+        """Takes events from the native part, in order."""
+        happened = (self._event(name, fields) for name, fields in events)
+        self._ready.extend(event for event in happened if self._is_wanted(event))
+
+    def _event(self, name: str, fields: Tuple[Any, ...]) -> Any:
+        maker = MAKERS.get(name)
+        if maker is not None:
+            return maker(*fields)
+        if name == "StreamOpened":
+            return self._stream_opened(*fields)
+        if name == "ResourceOffered":
+            peer, offer = fields
+            return ResourceOffered(peer, self._offer(offer))
+        peer, transfer, path, error = fields
+        return TransferEnded(peer, self._transfer(transfer), None if path is None else os.fspath(path), error)
+
+    def _stream_opened(
+        self, peer: Peer, name: str, reader: _multipeer.Reader, writer: Optional[_multipeer.Writer]
+    ) -> Any:
+        raise NotImplementedError
+
+    def _offer(self, offer: _multipeer.Offer) -> BaseOffer:
+        raise NotImplementedError
+
+    def _transfer(self, transfer: _multipeer.Transfer) -> BaseTransfer:
+        raise NotImplementedError
 
     def _is_wanted(self, event: object) -> bool:
         """Whether an event is for the application: what peers with the pythonista-multipeer API say of themselves is not."""

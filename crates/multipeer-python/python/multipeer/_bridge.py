@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from typing import Any, Dict, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from . import _multipeer
 from ._errors import SessionOverError
@@ -17,7 +17,9 @@ from ._errors import SessionOverError
 class Bridge:
     """The operations of one session on the loop on which it was begun."""
 
-    def __init__(self) -> None:
+    def __init__(self, listener: Callable[[], None]) -> None:
+        """``listener`` is called whenever there may be events."""
+        self._listener: Optional[Callable[[], None]] = listener
         self.loop = asyncio.get_running_loop()
         self._numbers = itertools.count()
         self._waiting: Dict[int, "asyncio.Future[Any]"] = {}
@@ -47,6 +49,12 @@ class Bridge:
                 future.set_result(result)
             else:
                 future.set_exception(error)
+        if self._listener is not None:
+            self._listener()
+
+    def take_events(self, core: _multipeer.Session, at_most: int) -> Optional[List[Tuple[str, Tuple[Any, ...]]]]:
+        """Events that are there already. If there are none the listener is called once there are."""
+        return core.take_events(at_most, self._mailbox)
 
     def begin(self, pending: _multipeer.Pending) -> "asyncio.Future[Any]":
         """Begins an operation, which goes on whoever waits for it."""
@@ -82,7 +90,8 @@ class Bridge:
             raise
 
     def close(self) -> None:
-        """Lets go of the loop. Nothing is under way any more."""
+        """Lets go of the loop, and of the session, so that both go at once. Nothing is under way any more."""
+        self._listener = None
         number = self._mailbox.fileno()
         if number is not None and not self.loop.is_closed():
             self.loop.remove_reader(number)

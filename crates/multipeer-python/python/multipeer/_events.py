@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, List, Optional, Union
+from typing import Any, Callable, Dict, Generic, List, Optional, TypeVar, Union
 
 from . import _multipeer, _payload
 from ._types import Peer
@@ -165,7 +165,31 @@ class DiscoveryProblem:
     text: str
 
 
-#: The events of both APIs; :class:`StreamOpened`, :class:`ResourceOffered` and :class:`TransferEnded` are each API's own.
+OfferKind = TypeVar("OfferKind")
+TransferKind = TypeVar("TransferKind")
+
+
+@dataclass(frozen=True)
+class ResourceOffered(Generic[OfferKind]):
+    """A peer wants to send something."""
+
+    peer: Peer
+    offer: OfferKind
+
+
+@dataclass(frozen=True)
+class TransferEnded(Generic[TransferKind]):
+    """A transfer, in either direction, has ended."""
+
+    peer: Peer
+    transfer: TransferKind
+    #: Where it is, if it arrived here.
+    path: Optional[str]
+    #: What went wrong, for people; nothing if it arrived.
+    error: Optional[str]
+
+
+#: The events that are the same whether their user waits or awaits.
 PlainEvent = Union[
     PeerFound,
     PeerUpdated,

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections import deque
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Deque, List, Optional, Tuple, Type, Union
+from typing import Any, List, Optional, Set, Tuple, Type, Union
 
 from . import _lifetime, _multipeer, _payload
 from ._base import BATCH, BaseSession
 from ._bridge import Bridge
 from ._errors import SessionOverError
-from ._events import MAKERS, PlainEvent
+from ._events import PlainEvent, ResourceOffered, TransferEnded
 from ._resources import Offer, Transfer
 from ._streams import StreamReader, StreamWriter
 from ._types import Peer, PeerLike, peer_id
@@ -31,27 +30,7 @@ class StreamOpened:
     writer: Optional[StreamWriter]
 
 
-@dataclass(frozen=True)
-class ResourceOffered:
-    """A peer wants to send something."""
-
-    peer: Peer
-    offer: Offer
-
-
-@dataclass(frozen=True)
-class TransferEnded:
-    """A transfer, in either direction, has ended."""
-
-    peer: Peer
-    transfer: Transfer
-    #: Where it is, if it arrived here.
-    path: Optional[str]
-    #: What went wrong, for people; nothing if it arrived.
-    error: Optional[str]
-
-
-Event = Union[PlainEvent, StreamOpened, ResourceOffered, TransferEnded]
+Event = Union[PlainEvent, StreamOpened, ResourceOffered[Offer], TransferEnded[Transfer]]
 
 
 class Session(BaseSession):
@@ -116,9 +95,9 @@ class Session(BaseSession):
 
     def _prepare(self) -> None:
         self._bridge: Optional[Bridge] = None
-        self._ready: Deque[Event] = deque()
-        self._ended = False
-        self._next: Optional["asyncio.Future[Any]"] = None
+        #: What events are read from; nothing once there are no more.
+        self._source: Optional[_multipeer.Session] = None
+        self._waiting: Set["asyncio.Future[None]"] = set()
 
     async def __aenter__(self) -> Session:
         await self.start()
@@ -136,12 +115,13 @@ class Session(BaseSession):
         """Begins, as entering it does. A session begins once."""
         if self._bridge is not None:
             raise SessionOverError("a session begins once: make another one")
-        bridge = self._bridge = Bridge()
+        bridge = self._bridge = Bridge(self._happened)
         try:
             self._core = await bridge.run(_multipeer.start(self._given))
         except BaseException:
             bridge.close()
             raise
+        self._source = self._core
         _lifetime.begun(self._core)
 
     async def close(self) -> None:
@@ -153,6 +133,8 @@ class Session(BaseSession):
             await bridge.run(core.leave())
         finally:
             _lifetime.ended(core)
+            self._source = None
+            self._happened()
             try:
                 await bridge.closed(core)
             finally:
@@ -173,46 +155,51 @@ class Session(BaseSession):
         Whoever is slow loses nothing: the session stops reading from the network meanwhile. Cancelling it loses nothing.
         """
         while not self._ready:
-            if self._core is None or self._ended:
+            self._look()
+            if self._ready:
+                break
+            if self._source is None or self._core is None:
                 raise StopAsyncIteration
-            if self._next is None:
-                self._take(self._core.take_events(BATCH))
-                if self._ready:
-                    break
-                self._next = self._loop.begin(self._core.next_event())
-                self._next.add_done_callback(self._happened)
+            waiting = self._loop.loop.create_future()
+            self._waiting.add(waiting)
             try:
-                await asyncio.shield(self._next)
-            except SessionOverError:
-                raise StopAsyncIteration from None
-        return self._ready.popleft()
+                await waiting
+            finally:
+                self._waiting.discard(waiting)
+        event: Event = self._ready.popleft()
+        return event
 
-    def _happened(self, waited: "asyncio.Future[Any]") -> None:
-        # Here, so that it is kept, and in order, also when who waits for it is cancelled.
-        self._next = None
-        if waited.cancelled() or waited.exception() is not None or waited.result() is None:
-            self._ended = True
-        else:
-            self._take(waited.result())
+    def _look(self) -> None:
+        """Takes events that are there already."""
+        while self._source is not None and not self._ready:
+            events = self._loop.take_events(self._source, BATCH)
+            if events is None:
+                self._source = None
+            elif not events:
+                return
+            else:
+                self._take(events)
 
-    def _take(self, events: List[Tuple[str, Tuple[Any, ...]]]) -> None:
-        happened = (self._event(name, fields) for name, fields in events)
-        self._ready.extend(event for event in happened if self._is_wanted(event))
+    def _happened(self) -> None:
+        # Nothing is taken for nobody: the session is to notice that its application is behind.
+        if not self._waiting:
+            return
+        self._look()
+        if self._ready or self._source is None:
+            for waiting in self._waiting:
+                # One that is cancelled at this moment leaves what came to the others.
+                if not waiting.done():
+                    waiting.set_result(None)
 
-    def _event(self, name: str, fields: Tuple[Any, ...]) -> Event:
-        maker = MAKERS.get(name)
-        if maker is not None:
-            return maker(*fields)
-        bridge = self._loop
-        if name == "StreamOpened":
-            peer, stream, reader, writer = fields
-            back = None if writer is None else StreamWriter(writer, bridge)
-            return StreamOpened(peer, stream, StreamReader(reader, bridge), back)
-        if name == "ResourceOffered":
-            peer, offer = fields
-            return ResourceOffered(peer, Offer(offer, bridge))
-        peer, transfer, path, error = fields
-        return TransferEnded(peer, Transfer(transfer, bridge), None if path is None else os.fspath(path), error)
+    def _stream_opened(self, peer: Peer, name: str, reader: _multipeer.Reader, writer: Optional[_multipeer.Writer]) -> Event:
+        back = None if writer is None else StreamWriter(writer, self._loop)
+        return StreamOpened(peer, name, StreamReader(reader, self._loop), back)
+
+    def _offer(self, offer: _multipeer.Offer) -> Offer:
+        return Offer(offer, self._loop)
+
+    def _transfer(self, transfer: _multipeer.Transfer) -> Transfer:
+        return Transfer(transfer, self._loop)
 
     async def send(self, peer: Union[PeerLike, List[PeerLike]], message: Any) -> None:
         """Sends a reliable message to a peer, or to each of a list: in order, exactly once.
@@ -263,7 +250,7 @@ class Session(BaseSession):
         Verified as it goes; after a lost link it goes on. Raises :class:`TransferError` if it cannot be sent.
         """
         pending = self._send_resource(peer, source, name)
-        return Transfer(await self._loop.run(pending), self._loop)
+        return self._transfer(await self._loop.run(pending))
 
     async def nudge(self, peer: PeerLike, text: str = "") -> None:
         """Asks the person behind a peer to look, with at most 256 bytes of text. Raises :class:`NudgeError`."""

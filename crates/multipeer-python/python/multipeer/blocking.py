@@ -19,16 +19,15 @@ A session may be used from several threads. Every call that waits takes a ``time
 from __future__ import annotations
 
 import os
-from collections import deque
 from dataclasses import dataclass
 from threading import Lock
 from types import TracebackType
-from typing import Any, Deque, Iterator, List, Optional, Tuple, Type, Union
+from typing import Any, Iterator, List, Optional, Tuple, Type, Union
 
 from . import _lifetime, _multipeer, _payload
 from ._base import BATCH, BaseOffer, BaseSession, BaseTransfer
 from ._errors import SessionOverError
-from ._events import MAKERS, PlainEvent
+from ._events import PlainEvent, ResourceOffered, TransferEnded
 from ._types import Peer, PeerLike, Progress, Report, peer_id
 
 __all__ = ["Event", "Offer", "ResourceOffered", "Session", "Stream", "StreamOpened", "Transfer", "TransferEnded"]
@@ -127,27 +126,7 @@ class StreamOpened:
     stream: Stream
 
 
-@dataclass(frozen=True)
-class ResourceOffered:
-    """A peer wants to send something."""
-
-    peer: Peer
-    offer: Offer
-
-
-@dataclass(frozen=True)
-class TransferEnded:
-    """A transfer, in either direction, has ended."""
-
-    peer: Peer
-    transfer: Transfer
-    #: Where it is, if it arrived here.
-    path: Optional[str]
-    #: What went wrong, for people; nothing if it arrived.
-    error: Optional[str]
-
-
-Event = Union[PlainEvent, StreamOpened, ResourceOffered, TransferEnded]
+Event = Union[PlainEvent, StreamOpened, ResourceOffered[Offer], TransferEnded[Transfer]]
 
 
 class Session(BaseSession):
@@ -155,7 +134,6 @@ class Session(BaseSession):
     :class:`multipeer.Session`."""
 
     def _prepare(self) -> None:
-        self._ready: Deque[Event] = deque()
         self._reading = Lock()
         self._begun = False
 
@@ -202,16 +180,25 @@ class Session(BaseSession):
                 if core is None:
                     return None
                 events = core.take_events(BATCH)
-                if not events:
+                if events == []:
                     try:
                         events = core.next_event().wait(timeout)
                     except SessionOverError:
                         return None
-                    if events is None:
-                        return None
-                happened = (_event(name, fields) for name, fields in events)
-                self._ready.extend(event for event in happened if self._is_wanted(event))
-            return self._ready.popleft()
+                if events is None:
+                    return None
+                self._take(events)
+            event: Event = self._ready.popleft()
+            return event
+
+    def _stream_opened(self, peer: Peer, name: str, reader: _multipeer.Reader, writer: Optional[_multipeer.Writer]) -> Event:
+        return StreamOpened(peer, name, Stream(reader, writer))
+
+    def _offer(self, offer: _multipeer.Offer) -> Offer:
+        return Offer(offer)
+
+    def _transfer(self, transfer: _multipeer.Transfer) -> Transfer:
+        return Transfer(transfer)
 
     def __iter__(self) -> Iterator[Event]:
         while True:
@@ -279,18 +266,3 @@ class Session(BaseSession):
         """The round trip to a peer, in seconds, with so many bytes each way. Raises :class:`PingError` after 5 s."""
         took: float = self._session.ping(peer_id(peer), size, reliable).wait()
         return took
-
-
-
-def _event(name: str, fields: Tuple[Any, ...]) -> Event:
-    maker = MAKERS.get(name)
-    if maker is not None:
-        return maker(*fields)
-    if name == "StreamOpened":
-        peer, stream, reader, writer = fields
-        return StreamOpened(peer, stream, Stream(reader, writer))
-    if name == "ResourceOffered":
-        peer, offer = fields
-        return ResourceOffered(peer, Offer(offer))
-    peer, transfer, path, error = fields
-    return TransferEnded(peer, Transfer(transfer), None if path is None else os.fspath(path), error)
