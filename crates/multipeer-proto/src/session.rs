@@ -34,6 +34,8 @@ mod proving_tests;
 mod removal;
 mod roaming;
 #[cfg(test)]
+mod roaming_tests;
+#[cfg(test)]
 mod tests;
 mod topology;
 #[cfg(test)]
@@ -111,6 +113,8 @@ pub struct Session {
     own_addresses: Vec<SocketAddr>,
     /// The networks that this peer is part of, if that was said.
     own_networks: Option<Vec<Network>>,
+    /// Those that it was part of before they changed.
+    former_networks: Vec<Network>,
     activity: Activity,
     /// Whether the application has more events than it takes.
     behind: bool,
@@ -121,8 +125,8 @@ pub struct Session {
     newcomers: BTreeSet<PeerId>,
     introduce_at: Option<Timestamp>,
     introduced_at: Option<Timestamp>,
-    /// When it lost an address under which others may have reached it.
-    moved_at: Option<Timestamp>,
+    /// The latest move, while links may follow it.
+    moved: Option<roaming::Move>,
     /// When this peer was last told which links brought something.
     listened_at: Timestamp,
     digest_at: Option<Timestamp>,
@@ -167,6 +171,7 @@ impl Session {
             looking: false,
             own_addresses: Vec::new(),
             own_networks: None,
+            former_networks: Vec::new(),
             activity: Activity::default(),
             behind: false,
             repeater: Repeater::default(),
@@ -174,7 +179,7 @@ impl Session {
             newcomers: BTreeSet::new(),
             introduce_at: None,
             introduced_at: None,
-            moved_at: None,
+            moved: None,
             listened_at: Timestamp::ZERO,
             digest_at: None,
             wrong_proofs: WrongProofs::default(),

@@ -196,6 +196,9 @@ pub trait Discovery: Send {
     fn announce(&mut self, announcement: &Announcement);
     /// This peer is reached there from now on. Called while nothing is announced.
     fn move_to(&mut self, port: u16, addresses: Vec<SocketAddr>);
+    /// The machine's networks are others than before: who is on the new ones is to be found at once. What watches them by
+    /// itself need not do anything.
+    fn look_at_networks(&mut self) {}
     /// Begins to announce and to look for others, who are all reported anew.
     fn look(&mut self);
     /// Begins or stops to look for others, while this peer stays announced. Who is found is reported anew

@@ -13,11 +13,17 @@ use crate::{
     time::Timestamp,
 };
 
+/// Attempts that take the place of one under way, at most: whoever says that a peer is elsewhere, again and again, brings
+/// about so many more dials at a time.
+const MAX_FOLLOWS: u32 = 3;
+
 #[derive(Debug)]
 pub(super) struct Dial {
     in_progress: Option<Attempt>,
     next_at: Timestamp,
     failures: u32,
+    /// How many attempts in a row, the one under way among them, took the place of one that led elsewhere.
+    follows: u32,
 }
 
 /// A dial that has begun.
@@ -27,11 +33,25 @@ struct Attempt {
     addresses: Vec<SocketAddr>,
     since: Timestamp,
     is_slow: bool,
+    /// By now the peer is known to be elsewhere, too.
+    is_outdated: bool,
+}
+
+impl Attempt {
+    /// When another one is to take its place, if it has not succeeded by then.
+    fn followed_at(&self) -> Option<Timestamp> {
+        self.is_outdated.then(|| self.since + MIN_DIAL_BACKOFF)
+    }
 }
 
 impl Dial {
     pub(super) fn is_in_progress(&self) -> bool {
         self.in_progress.is_some()
+    }
+
+    /// One that begins then, unless something comes between.
+    fn at(next_at: Timestamp, failures: u32) -> Self {
+        Self { in_progress: None, next_at, failures, follows: 0 }
     }
 
     fn is_attempt(&self, number: u64) -> bool {
@@ -47,6 +67,7 @@ impl Session {
         }
         let under_way = self.dials.values_mut().filter_map(|dial| dial.in_progress.as_mut());
         under_way.for_each(|attempt| attempt.is_slow |= now.since(attempt.since) >= SLOW_DIAL);
+        self.give_way_to_followers(now);
         let wanted = self.peers_to_dial();
         if wanted.is_empty() && self.dials.is_empty() {
             return;
@@ -65,11 +86,7 @@ impl Session {
                 break;
             }
             let head_start = self.head_start(peer, wanted_count);
-            let dial = self.dials.entry(peer).or_insert(Dial {
-                in_progress: None,
-                next_at: now + head_start,
-                failures: 0,
-            });
+            let dial = self.dials.entry(peer).or_insert(Dial::at(now + head_start, 0));
             if dial.in_progress.is_none() && dial.next_at <= now {
                 self.dial(now, peer);
             }
@@ -135,6 +152,7 @@ impl Session {
                 addresses: addresses.clone(),
                 since: now,
                 is_slow: false,
+                is_outdated: false,
             });
             let first = dial.failures == 0;
             if first && !self.members.get(&peer).is_some_and(|member| member.connected) {
@@ -199,17 +217,46 @@ impl Session {
         let longest = if self.is_connected(peer) { MAX_REDIAL_BACKOFF } else { MAX_DIAL_BACKOFF };
         let pause = backoff(failures, longest, self.spread(peer, self.attempts));
         if let Some(dial) = self.dials.get_mut(&peer) {
-            *dial = Dial { in_progress: None, next_at: now + pause, failures: failures + 1 };
+            *dial = Dial::at(now + pause, failures + 1);
         }
     }
 
-    /// There is news of the peer: what kept it from being reached may be over.
+    /// There is news of the peer: what kept it from being reached may be over, or it is elsewhere by now.
     pub(super) fn dial_soon(&mut self, now: Timestamp, peer: PeerId) {
         let head_start = self.head_start(peer, self.dials.len());
-        if let Some(dial) = self.dials.get_mut(&peer)
-            && dial.in_progress.is_none()
-        {
-            dial.next_at = dial.next_at.min(now + head_start);
+        let is_elsewhere = self.is_elsewhere(peer);
+        let Some(dial) = self.dials.get_mut(&peer) else { return };
+        match &mut dial.in_progress {
+            Some(attempt) => attempt.is_outdated |= is_elsewhere && dial.follows < MAX_FOLLOWS,
+            None => dial.next_at = dial.next_at.min(now + head_start),
+        }
+    }
+
+    /// Whether the dial under way to a member, which had a link, does not lead everywhere where it may be by now.
+    fn is_elsewhere(&self, peer: PeerId) -> bool {
+        let Some(dial) = self.dials.get(&peer).filter(|_| self.is_connected(peer)) else {
+            return false;
+        };
+        let places = || self.places_to_dial(peer, dial.failures).addresses;
+        (dial.in_progress.as_ref())
+            .is_some_and(|attempt| places().iter().any(|to| !attempt.addresses.contains(to)))
+    }
+
+    /// Attempts that had their time to succeed, and do not lead where the peer is by now, are forgotten; they end by themselves.
+    fn give_way_to_followers(&mut self, now: Timestamp) {
+        for dial in self.dials.values_mut() {
+            let attempt = dial.in_progress.as_ref();
+            if attempt.and_then(Attempt::followed_at).is_some_and(|at| at <= now) {
+                *dial = Dial { follows: dial.follows + 1, ..Dial::at(now, dial.failures) };
+            }
+        }
+    }
+
+    /// Dials a peer that has no reason to dial this one.
+    pub(super) fn dial_at_once(&mut self, now: Timestamp, peer: PeerId) {
+        if self.phase == Phase::Running {
+            let dial = self.dials.entry(peer).or_insert(Dial::at(now, 0));
+            dial.next_at = dial.next_at.min(now);
         }
     }
 
@@ -221,6 +268,11 @@ impl Session {
     }
 
     pub(super) fn dials_timeout(&self) -> Option<Timestamp> {
+        let followed_at = self.attempts_under_way().filter_map(Attempt::followed_at).min();
+        self.next_dial_at().into_iter().chain(followed_at).min()
+    }
+
+    fn next_dial_at(&self) -> Option<Timestamp> {
         if self.attempts_under_way().count() >= MAX_DIALS {
             // One of them ends first.
             return None;

@@ -2,9 +2,14 @@
 //!
 //! The transport moves a link to the new address when it learns of it, for which it takes its time on networks
 //! that lead nowhere else. So every peer is asked for a sign of life at once, and a link on which none
-//! comes is given up before the transport would.
+//! comes is given up before the transport would, as is one that still leads to a network that this peer has left:
+//! the transport may send there whatever answers elsewhere.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use super::{Session, viability};
 use crate::{
@@ -18,6 +23,14 @@ use crate::{
 /// Time for the answers of those who can still be reached.
 const PATIENCE: Duration = LISTEN_INTERVAL.saturating_mul(3);
 
+/// An address was lost under which others may have reached this peer.
+#[derive(Debug)]
+pub(super) struct Move {
+    at: Timestamp,
+    /// Networks in which it has no address any more.
+    left: BTreeSet<Network>,
+}
+
 impl Session {
     pub(super) fn handle_own_addresses(&mut self, now: Timestamp, mut addresses: Vec<SocketAddr>) {
         addresses.truncate(MAX_ADDRESSES);
@@ -26,15 +39,28 @@ impl Session {
             return;
         }
         self.dial_all_soon(now);
-        if former.iter().any(|address| !self.own_addresses.contains(address)) {
-            self.moved_at = Some(now);
-            self.probe_all();
+        let is_own = |address: &SocketAddr| self.own_addresses.contains(address);
+        let lost: Vec<IpAddr> =
+            former.iter().filter(|address| !is_own(address)).map(SocketAddr::ip).collect();
+        if lost.is_empty() {
+            return;
         }
+        let before = self.moved.take().map(|moved| moved.left).into_iter().flatten();
+        // An interface that is down may keep its address, and with it its network.
+        let networks = self.own_networks().into_iter().flatten().chain(&self.former_networks);
+        let left = networks.filter(|network| lost.contains(&network.address)).copied();
+        // Of an address of which another port is used nothing is lost, nor of one that is back.
+        let has_address = |network: &Network| {
+            self.own_addresses.iter().any(|address| address.ip() == network.address)
+        };
+        let left = left.chain(before).filter(|network| !has_address(network)).collect();
+        self.moved = Some(Move { at: now, left });
+        self.probe_all();
     }
 
     pub(super) fn handle_own_networks(&mut self, now: Timestamp, networks: Vec<Network>) {
         if self.own_networks.as_ref() != Some(&networks) {
-            self.own_networks = Some(networks);
+            self.former_networks = self.own_networks.replace(networks).unwrap_or_default();
             self.dial_all_soon(now);
         }
     }
@@ -46,20 +72,34 @@ impl Session {
 
     /// Gives up links on which nothing came since this peer has moved.
     pub(super) fn leave_links_behind(&mut self, now: Timestamp) {
-        let Some(moved_at) = self.moved_at else { return };
-        if now.since(moved_at) < PATIENCE {
+        let Some(moved) = &self.moved else { return };
+        if now.since(moved.at) < PATIENCE {
             // An answer that came before this look cannot be told from what came before the move.
             return self.probe_all();
         }
-        self.moved_at = None;
         // What is heard of at one look may be from before.
-        let since = moved_at + LISTEN_INTERVAL;
-        let silent = self.members.iter().filter(|(_, member)| member.signs.latest() <= since);
-        let links = silent.filter_map(|(&peer, member)| Some((peer, member.attached?)));
-        for (peer, link) in links.collect::<Vec<(PeerId, LinkId)>>() {
+        let since = moved.at + LISTEN_INTERVAL;
+        let links = self.members.iter().filter_map(|(&peer, member)| {
+            let link = member.attached?;
+            let is_behind = member.signs.latest() <= since || self.leads_to(&moved.left, link);
+            is_behind.then_some((peer, link))
+        });
+        let links: Vec<(PeerId, LinkId)> = links.collect();
+        self.moved = None;
+        for (peer, link) in links {
             self.drop_link(now, link, GoodbyeReason::TimedOut);
             self.use_link_that_waited(now, peer);
+            // The other side does not know yet that there is anything to dial for.
+            self.dial_at_once(now, peer);
         }
+    }
+
+    /// Whether what is sent on the link goes to one of the networks that this peer has left.
+    fn leads_to(&self, left: &BTreeSet<Network>, link: LinkId) -> bool {
+        let Some(remote) = self.links.get(&link).and_then(|link| link.remote) else { return false };
+        let has_it = |network: &&Network| network.contains(remote.ip());
+        let mut present = self.own_networks().into_iter().flatten().filter(|on| !left.contains(on));
+        !present.any(|network| has_it(&network)) && left.iter().any(|network| has_it(&network))
     }
 
     fn probe_all(&mut self) {

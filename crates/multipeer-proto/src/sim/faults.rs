@@ -1,15 +1,16 @@
 //! What goes wrong, at random.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use rand::RngExt;
 
 use super::{
+    Run,
     network::{ConnectionId, Side},
     scenario::Scenario,
     world::{Happening, Result, World},
 };
-use crate::{Activity, Command, DiscoveryInfo, Input, PeerId, Way};
+use crate::{Activity, Command, DiscoveryInfo, Input, Network, PeerId, Way};
 
 /// Time without a sign of life after which the transport gives a connection up.
 pub(super) const IDLE: (u64, u64) = (4000, 4500);
@@ -80,20 +81,40 @@ impl World {
     /// them up.
     fn move_to_another_address(&mut self, host: usize) -> Result {
         let Some(run) = self.hosts[host].as_ref().map(|host| host.run) else { return Ok(()) };
-        if self.random.random_bool(0.5) {
-            let links = self.hosts[host].as_ref().map(|host| host.links.clone());
-            for id in links.into_iter().flat_map(std::collections::BTreeMap::into_values) {
-                if let Some(connection) = self.connections.get_mut(&id) {
-                    connection.dead = true;
-                }
-                for side in [Side::Dialler, Side::Dialled] {
-                    self.within(IDLE.0, IDLE.1, Happening::LinkDown { connection: id, side });
-                }
-            }
+        match self.random.random_range(0..4) {
+            0 | 1 => self.silence_links(host),
+            2 => self.leave_a_network(host, run)?,
+            _ => {}
         }
         let last = self.random.random_range(1..=254);
-        let addresses = vec![std::net::SocketAddr::from(([10, 0, 1, last], 1))];
-        self.input(run, Input::OwnAddresses(addresses))
+        self.input(run, Input::OwnAddresses(vec![SocketAddr::from(([10, 0, 1, last], 1))]))
+    }
+
+    fn silence_links(&mut self, host: usize) {
+        let links = self.hosts[host].as_ref().map(|host| host.links.clone());
+        for id in links.into_iter().flat_map(std::collections::BTreeMap::into_values) {
+            if let Some(connection) = self.connections.get_mut(&id) {
+                connection.dead = true;
+            }
+            for side in [Side::Dialler, Side::Dialled] {
+                self.within(IDLE.0, IDLE.1, Happening::LinkDown { connection: id, side });
+            }
+        }
+    }
+
+    /// The host was part of another network besides, through which all its links lead as far as it knows. They do not die of it.
+    fn leave_a_network(&mut self, host: usize, run: Run) -> Result {
+        let [kept, left] = [([10, 0, 0, 200], 8), ([192, 0, 2, 1], 24)]
+            .map(|(own, prefix_len)| Network { address: own.into(), prefix_len });
+        let remote = Some(SocketAddr::new(left.address, 9));
+        let links = self.hosts[host].as_ref().map(|host| host.links.keys().copied());
+        for link in links.into_iter().flatten().collect::<Vec<_>>() {
+            self.input(run, Input::Moved { link, remote })?;
+        }
+        self.input(run, Input::OwnNetworks(vec![kept, left]))?;
+        let addresses = [kept, left].map(|network| SocketAddr::new(network.address, 1));
+        self.input(run, Input::OwnAddresses(addresses.to_vec()))?;
+        self.input(run, Input::OwnNetworks(vec![kept]))
     }
 
     /// A member removes another, once in a run.

@@ -376,6 +376,12 @@ impl Discovery for Local {
         }
     }
 
+    fn look_at_networks(&mut self) {
+        if let Some(questions) = &mut self.questions {
+            questions.look_at_networks();
+        }
+    }
+
     fn look(&mut self) {
         (self.looking, self.browsing) = (true, true);
         self.self_check.begin();

@@ -30,8 +30,11 @@ use super::{
 /// Time for a peer to answer when its presence is in doubt. RFC 6762, section 10.4 allows ten
 /// seconds; the session wants to know sooner, and asks twice within this.
 const VERIFY_TIMEOUT: Duration = Duration::from_secs(3);
-/// Pause between two looks at the machine's interfaces, in seconds.
-const INTERFACE_CHECK_SECONDS: u32 = 2;
+/// Pause between two looks of the responder at the machine's interfaces, in seconds; it takes no less. Who comes to
+/// another network is not found there before.
+const INTERFACE_CHECK_SECONDS: u32 = 1;
+/// Pause between two looks at how the responder fares.
+const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 /// Pause before an announcement is repeated: whoever missed the first hears the second (RFC 6762, section 8.3). mdns-sd
 /// 0.21 does so by itself for names without a capital only.
 const ANNOUNCE_AGAIN: Duration = Duration::from_secs(1);
@@ -63,7 +66,7 @@ impl Provider for Mdns {
             daemon.enable_interface(IfKind::Predicate(wanted))
         };
         restrict().map_err(|error| error.to_string())?;
-        let mut check = interval(Duration::from_secs(INTERFACE_CHECK_SECONDS.into()));
+        let mut check = interval(CHECK_INTERVAL);
         check.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Ok(Box::new(Responder {
             daemon,

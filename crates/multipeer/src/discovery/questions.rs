@@ -168,7 +168,7 @@ impl Questions {
         }
     }
 
-    fn look_at_networks(&mut self) {
+    pub(super) fn look_at_networks(&mut self) {
         let networks = self.site.interfaces.networks();
         self.own_addresses = networks.iter().map(|on| on.network.address).collect();
         self.prober.set_networks(self.now(), networks);

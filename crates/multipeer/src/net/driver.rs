@@ -236,6 +236,7 @@ impl Driver {
 
     /// This peer has these addresses now.
     pub(super) fn moved(&mut self, addresses: Vec<SocketAddr>) {
+        self.discovery.look_at_networks();
         let networks = self.interfaces.networks();
         let networks = networks.into_iter().map(|network| network.network).collect();
         self.handle(Input::OwnNetworks(networks));
