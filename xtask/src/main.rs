@@ -3,7 +3,12 @@
 mod matrix;
 mod tidy;
 
-use std::process::{Command, ExitCode};
+use std::{
+    num::NonZero,
+    process::{Command, ExitCode},
+    sync::atomic::{AtomicU64, Ordering},
+    thread,
+};
 
 use clap::{Parser, Subcommand};
 use multipeer_proto::sim::{self, Options};
@@ -41,7 +46,7 @@ enum Chore {
         #[arg(long, default_value_t = FUZZ_SECONDS)]
         seconds: u32,
     },
-    /// Simulate seeds and check the invariants
+    /// Simulate seeds, on all cores, and check the invariants
     Sim {
         /// Replay this one, with a log
         #[arg(long)]
@@ -146,9 +151,27 @@ fn simulate(seed: Option<u64>, seeds: u64) -> Result<(), String> {
         println!("{:#?}", report.map_err(|failure| failure.to_string())?);
         return Ok(());
     }
-    for seed in 0..seeds {
-        sim::run(Options::new(seed)).map_err(|failure| failure.to_string())?;
-    }
+    let next = AtomicU64::new(0);
+    let work = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds {
+                return Ok(());
+            }
+            if let Err(failure) = sim::run(Options::new(seed)) {
+                // The others need not go on.
+                next.store(seeds, Ordering::Relaxed);
+                return Err(failure.to_string());
+            }
+        }
+    };
+    thread::scope(|scope| {
+        let count = thread::available_parallelism().map_or(1, NonZero::get);
+        let workers: Vec<_> = (0..count).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().try_for_each(|worker| {
+            worker.join().unwrap_or_else(|_| Err("the simulator panicked".to_owned()))
+        })
+    })?;
     println!("{seeds} seeds, all invariants held");
     Ok(())
 }
