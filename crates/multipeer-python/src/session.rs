@@ -365,9 +365,10 @@ impl Session {
         let helper = thread::spawn(move || {
             drop(threads);
             let reply: Reply = Box::new(move |py| {
-                // It has nothing more to do: then no thread is left, this one neither.
+                // It has nothing more to do but to call the loop, for which it may need the interpreter: then no thread is
+                // left, this one neither.
                 if let Some(helper) = lock(&closed).take() {
-                    _ = helper.join();
+                    _ = py.detach(|| helper.join());
                 }
                 Ok(py.None())
             });
