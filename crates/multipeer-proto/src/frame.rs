@@ -428,6 +428,12 @@ pub enum GoodbyeReason {
 }
 
 impl GoodbyeReason {
+    /// Whether it is said before the connection is closed. Who has fallen silent would not hear it, and is not waited for:
+    /// the connection is closed at once.
+    pub const fn is_said(self) -> bool {
+        !matches!(self, Self::TimedOut)
+    }
+
     /// The number that stands for the reason on the wire.
     pub const fn code(self) -> u32 {
         self as u32

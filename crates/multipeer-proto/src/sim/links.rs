@@ -239,8 +239,10 @@ impl World {
         {
             return Err(Violation::EndedInUse { at, peer });
         }
-        let goodbye = Frame::Goodbye(Goodbye { reason, text });
-        self.transmit(index, link, Stream::Control, Packet::Control(goodbye));
+        if reason.is_said() {
+            let goodbye = Frame::Goodbye(Goodbye { reason, text });
+            self.transmit(index, link, Stream::Control, Packet::Control(goodbye));
+        }
         self.transmit(index, link, Stream::Control, Packet::Close);
         if let Some((id, side)) = self.end_of(index, link)
             && let Some(connection) = self.connections.get_mut(&id)

@@ -109,11 +109,11 @@ impl Link {
         }
     }
 
-    /// Says goodbye behind everything queued, and closes the connection; at once if nobody would hear it, for as long as
-    /// there is a connection the transport tries no other way than its own.
+    /// Says goodbye behind everything queued, and closes the connection; at once if it is not said, as iroh tries no other
+    /// way to a peer while there is a connection.
     pub(super) fn close(self, reason: GoodbyeReason, text: &str) {
         let goodbye = Frame::Goodbye(Goodbye { reason, text: text.to_owned() });
-        if reason == GoodbyeReason::TimedOut || !self.send(goodbye) {
+        if !reason.is_said() || !self.send(goodbye) {
             self.connection.close(VarInt::from_u32(reason.code()), text.as_bytes());
         }
     }
