@@ -97,9 +97,9 @@ impl Session {
     /// Whether what is sent on the link goes to one of the networks that this peer has left.
     fn leads_to(&self, left: &BTreeSet<Network>, link: LinkId) -> bool {
         let Some(remote) = self.links.get(&link).and_then(|link| link.remote) else { return false };
-        let has_it = |network: &&Network| network.contains(remote.ip());
-        let mut present = self.own_networks().into_iter().flatten().filter(|on| !left.contains(on));
-        !present.any(|network| has_it(&network)) && left.iter().any(|network| has_it(&network))
+        let networks = self.own_networks().into_iter().flatten().chain(left);
+        let mut leads_there = networks.filter(|network| network.contains(remote.ip())).peekable();
+        leads_there.peek().is_some() && leads_there.all(|network| left.contains(network))
     }
 
     fn probe_all(&mut self) {
