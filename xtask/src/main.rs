@@ -3,12 +3,7 @@
 mod matrix;
 mod tidy;
 
-use std::{
-    num::NonZero,
-    process::{Command, ExitCode},
-    sync::atomic::{AtomicU64, Ordering},
-    thread,
-};
+use std::process::{Command, ExitCode};
 
 use clap::{Parser, Subcommand};
 use multipeer_proto::sim::{self, Options};
@@ -151,27 +146,7 @@ fn simulate(seed: Option<u64>, seeds: u64) -> Result<(), String> {
         println!("{:#?}", report.map_err(|failure| failure.to_string())?);
         return Ok(());
     }
-    let next = AtomicU64::new(0);
-    let work = || {
-        loop {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= seeds {
-                return Ok(());
-            }
-            if let Err(failure) = sim::run(Options::new(seed)) {
-                // The others need not go on.
-                next.store(seeds, Ordering::Relaxed);
-                return Err(failure.to_string());
-            }
-        }
-    };
-    thread::scope(|scope| {
-        let count = thread::available_parallelism().map_or(1, NonZero::get);
-        let workers: Vec<_> = (0..count).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().try_for_each(|worker| {
-            worker.join().unwrap_or_else(|_| Err("the simulator panicked".to_owned()))
-        })
-    })?;
-    println!("{seeds} seeds, all invariants held");
-    Ok(())
+    let seeds = seeds.to_string();
+    let test = ["test", "--release", "-p", "multipeer-proto", "--test", "simulation"];
+    run_cargo(&[&test[..], &["--", "--nocapture"]].concat(), &[("SEEDS", &seeds)])
 }
