@@ -15,7 +15,7 @@ fuzz_target!(|data: (u8, Vec<u8>)| {
         let mut messages = Vec::new();
         for piece in bytes.chunks(piece) {
             let piece = Bytes::copy_from_slice(piece);
-            if decoder.decode(piece, |message| messages.push(message)).is_err() {
+            if decoder.decode(piece, |arrived| messages.extend(arrived)).is_err() {
                 break;
             }
             assert!(decoder.buffered_bytes() <= LIMIT + 16);

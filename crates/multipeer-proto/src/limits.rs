@@ -43,6 +43,8 @@ pub const MAX_REPEATED: usize = 256;
 
 /// Bytes in one reliable message, unless the session is told otherwise.
 pub const DEFAULT_MAX_MESSAGE_BYTES: usize = 16 * 1024 * 1024;
+/// Bytes that stand before a message on the wire at most: its length.
+pub const MAX_MESSAGE_HEADER_BYTES: usize = 8;
 /// Bytes that a message costs its queue beyond its own: the queue's entry and the allocation.
 /// Without it a million empty messages would be free.
 pub const MESSAGE_OVERHEAD_BYTES: usize = 64;

@@ -4,8 +4,11 @@
 //! then comes one record after another: the length as a variable-length integer, and the bytes.
 //! Messages are numbered from zero in the order in which they were sent.
 
+mod messages;
+
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
+pub use self::messages::Messages;
 use crate::varint;
 
 /// The first byte of a stream that carries messages.
@@ -18,8 +21,22 @@ pub fn encode_stream_header(first: u64, out: &mut BytesMut) {
 }
 
 /// Appends the length that stands before a message of `bytes` bytes.
+#[inline]
 pub fn encode_message_length(bytes: usize, out: &mut BytesMut) {
     varint::write(bytes as u64, out);
+}
+
+/// Reads a message's length from the front of `input`, or nothing, taking nothing, when it is not whole.
+#[inline]
+fn read_length(input: &mut &[u8]) -> Option<u64> {
+    match **input {
+        // Most messages are small, and most of their time would be spent here.
+        [length @ 0..0x40, ..] => {
+            *input = &input[1..];
+            Some(length.into())
+        }
+        _ => varint::read(input),
+    }
 }
 
 /// What is wrong with a message stream.
@@ -62,12 +79,12 @@ impl MessageDecoder {
         self.partial.len()
     }
 
-    /// Takes the next bytes and hands each message that is now whole to `deliver`. A message
-    /// that lies within one piece is not copied.
+    /// Takes the next bytes and hands the messages that are now whole to `deliver`. Those that lie
+    /// within one piece are not copied, and come together.
     pub fn decode(
         &mut self,
         mut piece: Bytes,
-        mut deliver: impl FnMut(Bytes),
+        mut deliver: impl FnMut(Messages),
     ) -> Result<(), MessageError> {
         while !self.partial.is_empty() && !piece.is_empty() {
             self.complete_partial(&mut piece, &mut deliver)?;
@@ -76,18 +93,28 @@ impl MessageDecoder {
             self.partial.extend_from_slice(&piece);
             return Ok(());
         }
-        loop {
-            let mut rest = &piece[..];
-            let Some(length) = self.read_length(&mut rest)? else {
-                break;
-            };
-            if rest.len() < length {
-                self.partial.reserve(piece.len() - rest.len() + length);
-                break;
+        let (mut end, mut count, mut payload_bytes) = (0, 0, 0);
+        let mut rest = &piece[..];
+        let outcome = loop {
+            match self.read_length(&mut rest) {
+                Err(error) => break Err(error),
+                Ok(None) => break Ok(()),
+                Ok(Some(length)) => {
+                    let Some(behind) = rest.get(length..) else {
+                        self.partial.reserve(piece.len() - end - rest.len() + length);
+                        break Ok(());
+                    };
+                    rest = behind;
+                    end = piece.len() - rest.len();
+                    count += 1;
+                    payload_bytes += length;
+                }
             }
-            piece.advance(piece.len() - rest.len());
-            deliver(piece.split_to(length));
+        };
+        if count > 0 {
+            deliver(Messages::new(piece.split_to(end), count, payload_bytes));
         }
+        outcome?;
         self.partial.extend_from_slice(&piece);
         Ok(())
     }
@@ -96,7 +123,7 @@ impl MessageDecoder {
     fn complete_partial(
         &mut self,
         piece: &mut Bytes,
-        deliver: &mut impl FnMut(Bytes),
+        deliver: &mut impl FnMut(Messages),
     ) -> Result<(), MessageError> {
         let mut rest = &self.partial[..];
         let wanted = if self.first.is_none() {
@@ -119,9 +146,7 @@ impl MessageDecoder {
         if let Some(length) = self.read_length(&mut rest)?
             && rest.len() == length
         {
-            let mut whole = self.partial.split().freeze();
-            whole.advance(whole.len() - length);
-            deliver(whole);
+            deliver(Messages::new(self.partial.split().freeze(), 1, length));
         }
         Ok(())
     }
@@ -138,7 +163,7 @@ impl MessageDecoder {
     }
 
     fn read_length(&self, rest: &mut &[u8]) -> Result<Option<usize>, MessageError> {
-        let Some(bytes) = varint::read(rest) else {
+        let Some(bytes) = read_length(rest) else {
             return Ok(None);
         };
         match usize::try_from(bytes) {
@@ -239,7 +264,7 @@ mod tests {
             let mut decoder = MessageDecoder::new(200);
             let mut read = Vec::new();
             for piece in bytes.chunks(piece) {
-                decoder.decode(Bytes::copy_from_slice(piece), |m| read.push(m)).unwrap();
+                decoder.decode(Bytes::copy_from_slice(piece), |m| read.extend(m)).unwrap();
                 prop_assert!(decoder.buffered_bytes() <= 200 + 9);
             }
             prop_assert_eq!(read, messages);

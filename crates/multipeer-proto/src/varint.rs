@@ -7,6 +7,7 @@ use bytes::{Buf, BufMut};
 pub(crate) const MAX: u64 = (1 << 62) - 1;
 
 /// Appends `value`, which is at most [`MAX`]; what is larger is written as that.
+#[inline]
 pub(crate) fn write(value: u64, out: &mut impl BufMut) {
     match value {
         0..=0x3f => out.put_u8(u8::try_from(value).unwrap_or_default()),

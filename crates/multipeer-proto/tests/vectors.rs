@@ -372,7 +372,7 @@ fn message_streams_and_datagrams_are_the_bytes_of_the_vectors() {
     }
     let mut decoder = MessageDecoder::new(limits::DEFAULT_MAX_MESSAGE_BYTES);
     let mut read = Vec::new();
-    decoder.decode(stream.clone().freeze().slice(1..), |message| read.push(message)).unwrap();
+    decoder.decode(stream.clone().freeze().slice(1..), |messages| read.extend(messages)).unwrap();
     assert_eq!((decoder.first(), &read[..]), (Some(300), &messages[..]));
     let texts: Vec<String> = messages.iter().map(|message| hex(message)).collect();
     let mut vectors = vec![json!({

@@ -181,6 +181,7 @@ impl Events {
         }
     }
 
+    #[inline]
     fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Option<Event>> {
         loop {
             if let Some(message) = self.next_of_batch() {
@@ -195,11 +196,11 @@ impl Events {
         }
     }
 
+    #[inline]
     fn next_of_batch(&mut self) -> Option<Event> {
         let batch = self.current.as_mut()?;
-        if let Some(data) = batch.messages.pop_front() {
-            let (from, reliable) = (batch.from.clone(), batch.reliable);
-            return Some(Event::Message { from, data, reliable });
+        if let Some(data) = batch.next() {
+            return Some(Event::Message { from: batch.from.clone(), data, reliable: true });
         }
         self.current = None;
         None
@@ -212,6 +213,9 @@ impl Events {
             Item::Messages(batch) => {
                 self.current = Some(batch);
                 None
+            }
+            Item::Unreliable { from, message, .. } => {
+                Some(Event::Message { from, data: message, reliable: false })
             }
         }
     }

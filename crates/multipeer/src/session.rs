@@ -283,7 +283,11 @@ impl Session {
         peer: impl Into<PeerId>,
         message: impl Into<Bytes>,
     ) -> Result<(), SendError> {
-        self.lane(peer.into())?.send(message.into()).await
+        let (peer, message) = (peer.into(), message.into());
+        match self.try_send_ref(peer, &message) {
+            Err(SendError::QueueFull(_)) => self.lane(peer)?.send(&message).await,
+            result => result,
+        }
     }
 
     /// As [`send`](Self::send), but fails with [`SendError::QueueFull`] instead of waiting.
@@ -292,7 +296,12 @@ impl Session {
         peer: impl Into<PeerId>,
         message: impl Into<Bytes>,
     ) -> Result<(), SendError> {
-        self.lane(peer.into())?.try_send(message.into())
+        self.try_send_ref(peer.into(), &message.into())
+    }
+
+    fn try_send_ref(&self, peer: PeerId, message: &Bytes) -> Result<(), SendError> {
+        let sent = self.0.shared.with_lane(peer, |lane| lane.try_send(message));
+        sent.unwrap_or_else(|| Err(self.no_lane(peer)))
     }
 
     /// Sends one reliable message to several peers. Waits until all have room for it; a slow one
@@ -313,7 +322,7 @@ impl Session {
         let message = message.into();
         let sends = peers.into_iter().map(|peer| {
             let (lane, message) = (self.lane(peer.into()), message.clone());
-            async move { lane?.send(message).await }
+            async move { lane?.send(&message).await }
         });
         join_all(sends).await.into_iter().collect()
     }
@@ -338,8 +347,8 @@ impl Session {
         let mut waiting = Vec::new();
         for lane in &lanes {
             // Most have room, and nobody waits for those who have none.
-            match lane.try_send(message.clone()) {
-                Err(SendError::QueueFull(_)) => waiting.push(lane.send(message.clone())),
+            match lane.try_send(&message) {
+                Err(SendError::QueueFull(_)) => waiting.push(lane.send(&message)),
                 result => results.push(result),
             }
         }
@@ -539,9 +548,12 @@ impl Session {
     }
 
     fn lane(&self, peer: PeerId) -> Result<Arc<Lane>, SendError> {
-        self.0.shared.lane(peer).ok_or_else(|| {
-            if self.is_over() { SendError::SessionOver } else { SendError::NotConnected(peer) }
-        })
+        self.0.shared.lane(peer).ok_or_else(|| self.no_lane(peer))
+    }
+
+    /// Why there is no way to send to a peer.
+    fn no_lane(&self, peer: PeerId) -> SendError {
+        if self.is_over() { SendError::SessionOver } else { SendError::NotConnected(peer) }
     }
 
     fn stream_lane(&self, peer: PeerId) -> Result<Arc<Lane>, StreamError> {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::Run;
-use crate::{PeerId, delivery::DeliveryError};
+use crate::{PeerId, delivery::DeliveryError, message::MessageError};
 
 /// An invariant that did not hold (ARCHITECTURE.md, "Invariants", has the numbers).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +31,7 @@ pub enum Violation {
     ViabilityOfStranger { at: Run, peer: PeerId },
     Ghost { at: Run, peer: PeerId },
     BadConfirmation { at: Run, from: PeerId, error: DeliveryError },
+    BadMessages { at: Run, from: PeerId, error: MessageError },
     NotHealed { missing: String },
     DifferentLinks { between: Run, and: Run },
     EndedInUse { at: Run, peer: PeerId },
@@ -89,6 +90,9 @@ impl fmt::Display for Violation {
             }
             Self::BadConfirmation { at, from, error } => {
                 write!(f, "3: {at} got an impossible confirmation of {from:?}: {error}")
+            }
+            Self::BadMessages { at, from, error } => {
+                write!(f, "3: {at} cannot read the messages of {from:?}: {error}")
             }
             Self::NotHealed { missing } => write!(f, "5: after the network healed, {missing}"),
             Self::DifferentLinks { between, and } => {

@@ -2,12 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bytes::Bytes;
-
 use super::{Run, Violation, network::ConnectionId};
 use crate::{
     Config, DisplayName, Input, Joining, LinkId, Outbox, PeerId, ServiceType, Session, Timestamp,
-    delivery::Inbox, limits::OUTBOX_BYTES,
+    delivery::Inbox, limits::OUTBOX_BYTES, message::Messages,
 };
 
 /// Messages of one peer, in both directions.
@@ -111,26 +109,27 @@ impl Host {
         confirmations.chain(self.session.poll_timeout()).min()
     }
 
-    /// A message of the peer arrived on the link, as number `index` of a stream that began with
-    /// `first`. Returns whether it is new.
+    /// Messages of the peer arrived on the link, the first with number `number`. Drops those that are known.
     pub(super) fn receive(
         &mut self,
         now: Timestamp,
         peer: PeerId,
         number: u64,
-        message: &Bytes,
-    ) -> Result<bool, Violation> {
+        messages: &mut Messages,
+    ) -> Result<(), Violation> {
         let Some(lane) = self.lanes.get_mut(&peer) else {
             return Err(Violation::MessageFromStranger { at: self.run, from: peer });
         };
-        match lane.inbox.handle_stream(number) {
-            Ok(0) => {
-                lane.inbox.handle_message(now, message);
-                Ok(true)
-            }
-            Ok(_) => Ok(false),
-            Err(error) => Err(Violation::Gap { at: self.run, from: peer, error }),
+        let known = lane.inbox.handle_stream(number).map_err(|error| Violation::Gap {
+            at: self.run,
+            from: peer,
+            error,
+        })?;
+        messages.discard(usize::try_from(known).unwrap_or(usize::MAX));
+        if messages.len() > 0 {
+            lane.inbox.handle_messages(now, messages);
         }
+        Ok(())
     }
 
     /// Everything that the host keeps stays within its bounds, and nobody misbehaved among the

@@ -202,8 +202,8 @@ impl World {
                 self.input(run, Input::Frame { link, frame })
             }
             (Some(Packet::Close), _) => self.link_down(id, side),
-            (Some(Packet::Message { number, payload }), _) => {
-                self.receive(run, peer, number, &payload)
+            (Some(Packet::Messages { number, chunks }), _) => {
+                self.receive(run, peer, number, chunks)
             }
             (None, _) | (_, None) => Ok(()),
         }

@@ -11,7 +11,26 @@ use super::{
     network::{ConnectionId, Packet, Side, Stream},
     world::{Happening, Result, World},
 };
-use crate::{Input, LinkId, PeerId};
+use crate::{
+    Input, LinkId, PeerId,
+    message::{MessageDecoder, MessageError, Messages, encode_stream_header},
+};
+
+/// Bytes of a message at most.
+const MAX_BYTES: usize = 216;
+
+/// Reads a piece of a message stream, as if the stream began with it.
+fn decode(first: u64, chunks: Vec<Bytes>) -> std::result::Result<Vec<Messages>, MessageError> {
+    let mut header = BytesMut::new();
+    encode_stream_header(first, &mut header);
+    // The kind is read before it is known that these are messages.
+    header.advance(1);
+    let (mut decoder, mut messages) = (MessageDecoder::new(MAX_BYTES), Vec::new());
+    for chunk in std::iter::once(header.freeze()).chain(chunks) {
+        decoder.decode(chunk, |arrived| messages.push(arrived))?;
+    }
+    Ok(messages)
+}
 
 impl World {
     pub(super) fn lane(&mut self, index: usize, peer: PeerId) -> Option<&mut Lane> {
@@ -60,10 +79,12 @@ impl World {
             && let Some(link) = lane.link
         {
             let number = lane.outbox.cursor();
-            let Some(payload) = lane.outbox.poll_transmit() else {
+            let mut chunks = Vec::new();
+            lane.outbox.transmit(1, &mut chunks);
+            if chunks.is_empty() {
                 break;
-            };
-            self.transmit(index, link, Stream::Messages, Packet::Message { number, payload });
+            }
+            self.transmit(index, link, Stream::Messages, Packet::Messages { number, chunks });
         }
     }
 
@@ -72,7 +93,7 @@ impl World {
         run: Run,
         peer: PeerId,
         number: u64,
-        payload: &Bytes,
+        chunks: Vec<Bytes>,
     ) -> Result {
         let now = self.now;
         let Some(index) = self.index_of(run) else {
@@ -81,11 +102,22 @@ impl World {
         let Some(host) = &mut self.hosts[index] else {
             return Ok(());
         };
-        if host.receive(now, peer, number, payload)? {
-            let mut payload = payload.clone();
-            let from = Run { id: peer, incarnation: payload.get_u64() };
+        let mut new = Vec::new();
+        let mut number = number;
+        for mut messages in decode(number, chunks).map_err(|error| Violation::BadMessages {
+            at: run,
+            from: peer,
+            error,
+        })? {
+            let count = messages.len() as u64;
+            host.receive(now, peer, number, &mut messages)?;
+            number += count;
+            new.extend(messages);
+        }
+        for mut message in new {
+            let from = Run { id: peer, incarnation: message.get_u64() };
             self.report.delivered += 1;
-            self.checker.delivered(from, run, payload.get_u64())?;
+            self.checker.delivered(from, run, message.get_u64())?;
         }
         self.input(run, Input::Tick)
     }
@@ -97,7 +129,7 @@ impl World {
         };
         let from = host.run;
         for peer in host.lanes.keys().copied().collect::<Vec<_>>() {
-            let padding = self.random.random_range(0..200);
+            let padding = self.random.random_range(0..MAX_BYTES - 16);
             let Some(lane) = self.lane(index, peer) else {
                 continue;
             };
@@ -109,7 +141,7 @@ impl World {
                 payload.put_u64(self.checker.sent(from, to));
                 payload.put_bytes(0, padding);
                 if let Some(lane) = self.lane(index, peer) {
-                    _ = lane.outbox.push(payload.freeze());
+                    _ = lane.outbox.push(&payload.freeze());
                 }
                 self.pump(index, peer);
             }

@@ -38,9 +38,10 @@ pub(super) enum Stream {
 #[derive(Debug, Clone)]
 pub(super) enum Packet {
     Control(Frame),
-    Message {
+    /// Messages as they are on the wire, and the number of the first.
+    Messages {
         number: u64,
-        payload: Bytes,
+        chunks: Vec<Bytes>,
     },
     /// The other end closed the connection; comes behind everything on the control stream.
     Close,

@@ -12,7 +12,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
-use multipeer_proto::delivery::queue_cost;
+use multipeer_proto::{delivery::queue_cost, message::Messages};
 use tokio::sync::Notify;
 
 use super::Event;
@@ -27,15 +27,28 @@ const CAUGHT_UP: usize = MAX_WAITING_EVENTS / 2;
 pub(super) enum Item {
     Event(Box<Event>),
     Messages(Batch),
+    Unreliable { from: Peer, message: Bytes, doorbell: Arc<Doorbell> },
 }
 
-/// Messages of one peer that arrived together.
+/// Reliable messages of one peer that arrived together.
 pub(super) struct Batch {
     pub(super) from: Peer,
-    pub(super) reliable: bool,
-    pub(super) messages: VecDeque<Bytes>,
+    /// None of them empty, but for the first once the application has it.
+    messages: VecDeque<Messages>,
     bytes: usize,
     doorbell: Arc<Doorbell>,
+}
+
+impl Batch {
+    #[inline]
+    pub(super) fn next(&mut self) -> Option<Bytes> {
+        loop {
+            if let Some(message) = self.messages.front_mut()?.next() {
+                return Some(message);
+            }
+            self.messages.pop_front();
+        }
+    }
 }
 
 /// The events that the application has not taken yet.
@@ -83,11 +96,12 @@ impl EventQueue {
         let mut readers = self.readers();
         *readers = readers.iter().filter(|other| !Arc::ptr_eq(other, reader)).cloned().collect();
         drop(readers);
-        if let Some(mut batch) = begun.filter(|batch| !batch.messages.is_empty()) {
-            // Only reliable messages come several at a time.
-            batch.bytes = batch.messages.iter().map(queue_cost).sum();
-            batch.doorbell.gauge.add(batch.bytes);
-            self.waiting().items.push_front(Item::Messages(batch));
+        if let Some(mut batch) = begun {
+            batch.bytes = batch.messages.iter().map(Messages::cost).sum();
+            if batch.bytes > 0 {
+                batch.doorbell.gauge.add(batch.bytes);
+                self.waiting().items.push_front(Item::Messages(batch));
+            }
         }
         // It may have been told of something and have left it.
         self.wake();
@@ -115,37 +129,29 @@ impl EventQueue {
     pub(crate) fn push_messages(
         &self,
         from: &Peer,
-        messages: &mut VecDeque<Bytes>,
+        messages: &mut VecDeque<Messages>,
         doorbell: &Arc<Doorbell>,
     ) {
-        let bytes = messages.iter().map(queue_cost).sum();
+        let bytes = messages.iter().map(Messages::cost).sum();
         doorbell.gauge.add(bytes);
-        self.push_batch(Batch {
+        self.push_item(Item::Messages(Batch {
             from: from.clone(),
-            reliable: true,
             messages: std::mem::take(messages),
             bytes,
             doorbell: doorbell.clone(),
-        });
+        }));
     }
 
     /// Adds a best-effort message, unless too many wait already.
     pub(crate) fn push_unreliable(&self, from: &Peer, message: Bytes, doorbell: &Arc<Doorbell>) {
-        let bytes = queue_cost(&message);
-        if !doorbell.gauge.add_unreliable(bytes) {
-            return;
+        if doorbell.gauge.add_unreliable(queue_cost(&message)) {
+            let (from, doorbell) = (from.clone(), doorbell.clone());
+            self.push_item(Item::Unreliable { from, message, doorbell });
         }
-        self.push_batch(Batch {
-            from: from.clone(),
-            reliable: false,
-            messages: VecDeque::from([message]),
-            bytes,
-            doorbell: doorbell.clone(),
-        });
     }
 
-    fn push_batch(&self, batch: Batch) {
-        self.waiting().items.push_back(Item::Messages(batch));
+    fn push_item(&self, item: Item) {
+        self.waiting().items.push_back(item);
         self.wake();
     }
 
@@ -195,13 +201,13 @@ impl EventQueue {
     fn taken(item: &Item) {
         match item {
             Item::Event(_) => {}
-            Item::Messages(Batch { reliable: true, bytes, doorbell, .. }) => {
+            Item::Messages(Batch { bytes, doorbell, .. }) => {
                 if doorbell.gauge.take(*bytes) {
                     doorbell.ring();
                 }
             }
-            Item::Messages(Batch { bytes, doorbell, .. }) => {
-                doorbell.gauge.take_unreliable(*bytes);
+            Item::Unreliable { message, doorbell, .. } => {
+                doorbell.gauge.take_unreliable(queue_cost(message));
             }
         }
     }

@@ -12,7 +12,10 @@ use std::{
 
 use bytes::Bytes;
 use iroh::endpoint::RecvStream;
-use multipeer_proto::{LinkId, Timestamp, message::MessageDecoder};
+use multipeer_proto::{
+    LinkId, Timestamp,
+    message::{MessageDecoder, Messages},
+};
 use tokio::{
     sync::mpsc,
     time::{Instant, sleep},
@@ -22,9 +25,9 @@ use super::{Lane, link::LinkInput};
 
 /// Chunks that are read from the stream at once.
 const READ_CHUNKS: usize = 32;
-/// Messages of at most so many bytes are copied out of the packet in which they came, so that an
-/// application that keeps one does not keep the packet.
-const UNSHARE_BELOW_BYTES: usize = 1024;
+/// A message of at least so many bytes stays in the packet in which it came. Smaller ones are copied out of it: while
+/// they wait for the application they would keep it, and those that came with it from the network.
+const SHARE_FROM_BYTES: usize = 1024;
 /// Pause between two rounds of the link's task while messages come. So long the application has to
 /// come for them before that task reads them, so that they are confirmed in any case.
 const ROUND: Duration = Duration::from_millis(10);
@@ -53,7 +56,7 @@ pub(super) struct Reader {
     chunks: [Bytes; READ_CHUNKS],
     /// How many messages are known from the link before; not known before the stream begins.
     skip: Option<u64>,
-    arrived: VecDeque<Bytes>,
+    arrived: VecDeque<Messages>,
     /// What is wrong with the stream.
     failure: Option<String>,
 }
@@ -92,7 +95,10 @@ impl Reader {
     fn decode(&mut self, lane: &Lane, count: usize) -> Result<(), String> {
         lane.doorbell.note_read(self.chunks[..count].iter().map(Bytes::len).sum());
         for chunk in &mut self.chunks[..count] {
-            let deliver = |message| self.arrived.push_back(message);
+            let deliver = |messages: Messages| {
+                let is_large = messages.len() == 1 && messages.wire_bytes() >= SHARE_FROM_BYTES;
+                self.arrived.push_back(if is_large { messages } else { messages.unshared() });
+            };
             self.decoder
                 .decode(std::mem::take(chunk), deliver)
                 .map_err(|error| error.to_string())?;
@@ -106,12 +112,23 @@ impl Reader {
         Ok(())
     }
 
-    fn deliver(&mut self, lane: &Lane) {
+    /// Drops what came over the link before.
+    fn skip_known(&mut self) {
         while let Some(left @ 1..) = &mut self.skip
-            && self.arrived.pop_front().is_some()
+            && let Some(messages) = self.arrived.front_mut()
         {
-            *left -= 1;
+            let count =
+                usize::try_from(*left).map_or(messages.len(), |left| left.min(messages.len()));
+            messages.discard(count);
+            *left -= count as u64;
+            if messages.len() == 0 {
+                self.arrived.pop_front();
+            }
         }
+    }
+
+    fn deliver(&mut self, lane: &Lane) {
+        self.skip_known();
         if self.arrived.is_empty() {
             return;
         }
@@ -121,11 +138,8 @@ impl Reader {
             self.arrived.clear();
             return;
         }
-        for message in &mut self.arrived {
-            state.inbox.handle_message(now, message);
-            if message.len() <= UNSHARE_BELOW_BYTES {
-                *message = Bytes::copy_from_slice(message);
-            }
+        for messages in &self.arrived {
+            state.inbox.handle_messages(now, messages);
         }
         // Under the lock, so that nothing is delivered after the lane was closed.
         lane.events.push_messages(&lane.peer, &mut self.arrived, &lane.doorbell);
