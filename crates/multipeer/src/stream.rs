@@ -114,7 +114,9 @@ fn application_code(code: u32) -> VarInt {
 
 /// A stream that a peer opened.
 ///
-/// Dropped, it is refused: the peer's writer fails.
+/// Dropped, it is refused: the peer's writer fails. Read it, or drop it: a stream that is not read holds up to 1.25 MiB
+/// of what was written to it, and of one peer all that is not read is 8 MiB at most. With seven such streams nothing
+/// else of that peer arrives, messages included, until something is read.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct IncomingStream {
