@@ -1,10 +1,14 @@
 //! Messages between connected peers.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use multipeer::{Event, PingMode, SendError, UnreliableError};
-use tokio::time::timeout;
+use tokio::{sync::Barrier, time::timeout};
 
 use crate::common::Place;
 
@@ -41,6 +45,42 @@ async fn many_messages_arrive_in_order_and_once() {
         assert_eq!(data.await[..4], number.to_be_bytes());
     }
     sender.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_several_that_send_at_once_none_waits_for_another_message() {
+    const SENDERS: u8 = 3;
+    const ROUNDS: u32 = 3000;
+    let (alice, mut bob) = Place::default().pair().await;
+    let begin = Arc::new(Barrier::new(usize::from(SENDERS) + 1));
+    for sender in 0..SENDERS {
+        let (session, to, begin) = (alice.session.clone(), bob.id(), begin.clone());
+        tokio::spawn(async move {
+            for round in 0..ROUNDS {
+                begin.wait().await;
+                // At other moments each time: while the link is idle, is written to, and comes to rest.
+                (0..round * 7 * u32::from(sender) % 1000).for_each(|_| std::hint::spin_loop());
+                let mut message = vec![sender];
+                message.extend(round.to_be_bytes());
+                // Some are kept apart from the small ones.
+                message.resize(if round % 10 == 0 { 5000 } else { 5 }, 0);
+                session.send(to, message).await.unwrap();
+            }
+        });
+    }
+    for round in 0..ROUNDS {
+        begin.wait().await;
+        let mut missing: BTreeSet<u8> = (0..SENDERS).collect();
+        while !missing.is_empty() {
+            let data = bob.wait("a message of each", |event| match event {
+                Event::Message { data, .. } => Some(data),
+                _ => None,
+            });
+            let data = data.await;
+            assert_eq!(data[1..5], round.to_be_bytes());
+            assert!(missing.remove(&data[0]), "twice");
+        }
+    }
 }
 
 #[tokio::test]
