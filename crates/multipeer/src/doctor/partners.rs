@@ -61,7 +61,7 @@ pub struct Partner {
 }
 
 impl Partner {
-    fn new(id: PeerId, name: String) -> Self {
+    pub(super) fn new(id: PeerId, name: String) -> Self {
         Self {
             name,
             id,

@@ -9,6 +9,8 @@ use crate::{discovery::DiscoveryProblem, interfaces::InterfaceKind};
 const MAX_CLOCK_SKEW: i64 = 600;
 /// The part of datagrams that may get lost on a network that is called good.
 const GOOD_LOSS: f64 = 0.05;
+/// Where more get lost, that nothing was heard by multicast, of which there is little, shows no more than that.
+const LOSS_THAT_SILENCES: f64 = 0.2;
 /// Bytes of packets that QUIC needs (RFC 9000, section 14).
 const LEAST_MTU: u32 = 1280;
 
@@ -250,8 +252,10 @@ fn between(partner: &Partner, diagnoses: &mut Vec<Diagnosis>) {
     }
     let advice_multicast = "Switch off \"client isolation\" or \"multicast filtering\" at the access point, and allow UDP port \
                             5353 in the firewalls of both devices. Until then peers are found by asking, which takes some seconds.";
+    let may_be_lost = partner.loss.is_some_and(|loss| loss > LOSS_THAT_SILENCES);
     match (partner.is_heard_by_multicast(), partner.hears_multicast()) {
         (true, Some(true) | None) => {}
+        _ if may_be_lost => {}
         (false, Some(false) | None) => diagnoses.push(diagnosis(
             Cause::MulticastBlocked,
             format!("Multicast from {name} does not arrive here, nor the other way round; single packets do."),
@@ -341,5 +345,26 @@ fn without_partner(report: &Report, explained: bool, diagnoses: &mut Vec<Diagnos
             "Make sure that all devices are on the same network, and not a guest network. If they are: switch off client \
              isolation, or run `multipeer hub` on a device with a cable; across networks, join with a ticket (`multipeer invite`).",
         ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use multipeer_proto::PeerId;
+
+    use super::*;
+
+    #[test]
+    fn where_much_gets_lost_silence_shows_nothing_about_multicast() {
+        let causes = |loss| {
+            let mut partner = Partner::new(PeerId::from_bytes([1; 32]), "Alice".to_owned());
+            (partner.is_linked, partner.loss) = (true, Some(loss));
+            let mut diagnoses = Vec::new();
+            between(&partner, &mut diagnoses);
+            diagnoses.into_iter().map(|diagnosis| diagnosis.cause).collect::<Vec<_>>()
+        };
+        assert_eq!(causes(0.0), [Cause::MulticastBlocked, Cause::Fine]);
+        assert_eq!(causes(0.1), [Cause::MulticastBlocked, Cause::Lossy, Cause::Fine]);
+        assert_eq!(causes(0.5), [Cause::Lossy, Cause::Fine]);
     }
 }
