@@ -162,14 +162,17 @@ impl Outbox {
             && let Some(run) = self.runs.get(self.transmitted)
         {
             match run {
-                Run::Small(messages) => chunks.push(messages.records().clone()),
+                Run::Small(messages) => {
+                    taken += messages.wire_bytes();
+                    chunks.push(messages.records().clone());
+                }
                 Run::Large(message) => {
                     let mut length = BytesMut::with_capacity(MAX_MESSAGE_HEADER_BYTES);
                     encode_message_length(message.len(), &mut length);
+                    taken += length.len() + message.len();
                     chunks.extend([length.freeze(), message.clone()]);
                 }
             }
-            taken += run.cost();
             self.cursor += run.len() as u64;
             self.transmitted += 1;
         }
@@ -193,23 +196,24 @@ impl Outbox {
         }
         // A confirmation that the old link still carried may come after the new link's count.
         let made_room = received > self.base;
-        self.end_run();
-        while self.base < received
-            && let Some(run) = self.runs.front_mut()
-        {
-            let wanted = usize::try_from(received - self.base).unwrap_or(usize::MAX);
-            let (count, cost) = (run.len(), run.cost());
+        while self.base < received {
+            if self.runs.is_empty() {
+                self.end_run();
+            }
+            let Some(run) = self.runs.front_mut() else { break };
+            let wanted = received - self.base;
+            let (count, cost) = (run.len() as u64, run.cost());
             match run {
                 Run::Small(messages) if wanted < count => {
                     messages.discard(wanted);
-                    self.bytes -= cost - messages.cost();
                     self.base = received;
+                    self.bytes -= cost - messages.cost();
                 }
                 _ => {
                     self.runs.pop_front();
                     self.transmitted = self.transmitted.saturating_sub(1);
                     self.bytes -= cost;
-                    self.base += count as u64;
+                    self.base += count;
                 }
             }
         }

@@ -63,12 +63,16 @@ impl Messages {
         Self { records: Bytes::copy_from_slice(&self.records), ..self }
     }
 
-    /// Drops the first `count`.
-    pub fn discard(&mut self, count: usize) {
-        for _ in 0..count {
-            let Some((start, length)) = self.first() else { return };
+    /// Drops the first, `count` at most, and says how many there were.
+    pub fn discard(&mut self, count: u64) -> u64 {
+        let mut discarded = 0;
+        while discarded < count
+            && let Some((start, length)) = self.first()
+        {
             self.take(start + length, length);
+            discarded += 1;
         }
+        discarded
     }
 
     /// Where the first message begins, and its length.

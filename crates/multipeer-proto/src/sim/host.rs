@@ -125,7 +125,7 @@ impl Host {
             from: peer,
             error,
         })?;
-        messages.discard(usize::try_from(known).unwrap_or(usize::MAX));
+        messages.discard(known);
         if messages.len() > 0 {
             lane.inbox.handle_messages(now, messages);
         }

@@ -92,7 +92,7 @@ impl World {
         &mut self,
         run: Run,
         peer: PeerId,
-        number: u64,
+        mut number: u64,
         chunks: Vec<Bytes>,
     ) -> Result {
         let now = self.now;
@@ -103,7 +103,6 @@ impl World {
             return Ok(());
         };
         let mut new = Vec::new();
-        let mut number = number;
         for mut messages in decode(number, chunks).map_err(|error| Violation::BadMessages {
             at: run,
             from: peer,

@@ -117,10 +117,7 @@ impl Reader {
         while let Some(left @ 1..) = &mut self.skip
             && let Some(messages) = self.arrived.front_mut()
         {
-            let count =
-                usize::try_from(*left).map_or(messages.len(), |left| left.min(messages.len()));
-            messages.discard(count);
-            *left -= count as u64;
+            *left -= messages.discard(*left);
             if messages.len() == 0 {
                 self.arrived.pop_front();
             }
