@@ -152,6 +152,9 @@ pub const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
 pub const REDIAL_TIMEOUT: Duration = Duration::from_millis(1500);
 /// Time between a hint that a peer is gone and the report, in which it may be heard again.
 pub const LOST_GRACE: Duration = Duration::from_secs(1);
+/// Time after which who has left the session is invited again, if it is near all the same: a goodbye on a link is faster
+/// than the news that it is not announced any more.
+pub const LEFT_GRACE: Duration = Duration::from_secs(3);
 /// Pause after a change of membership before it is compared with a neighbour's.
 pub const DIGEST_DELAY: Duration = Duration::from_secs(1);
 /// Pause between two comparisons of membership with a neighbour when nothing changes.

@@ -512,8 +512,11 @@ impl Session {
         let Some(member) = self.members.remove(&peer) else {
             return;
         };
-        if self.config.relay_port.is_some() && why == DisconnectReason::Left {
-            self.see_off(now, peer);
+        if why == DisconnectReason::Left {
+            self.leave_alone(now, peer);
+            if self.config.relay_port.is_some() {
+                self.see_off(now, peer);
+            }
         }
         self.served_changed();
         self.gone.remove(&peer);

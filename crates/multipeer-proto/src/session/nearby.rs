@@ -10,7 +10,7 @@ use super::{Activity, Event, InviteError, Joining, Output, PeerInfo, Phase, Role
 use crate::{
     announcement::Announcement,
     id::PeerId,
-    limits::{LOST_GRACE, MAX_ADDRESSES, MAX_NEARBY},
+    limits::{LEFT_GRACE, LOST_GRACE, MAX_ADDRESSES, MAX_NEARBY},
     name::DiscoveryInfo,
     network::Network,
     time::Timestamp,
@@ -409,6 +409,13 @@ impl Session {
         let thousandths = u32::try_from(spread % 1000).unwrap_or_default();
         nearby.invite_not_before = now + pause + pause * thousandths / 1000;
         nearby.failed_invitations == 1
+    }
+
+    /// A peer has left the session: most likely it goes altogether, and is not invited before that must be known.
+    pub(super) fn leave_alone(&mut self, now: Timestamp, peer: PeerId) {
+        if let Some(nearby) = self.nearby.get_mut(&peer) {
+            nearby.invite_not_before = nearby.invite_not_before.max(now + LEFT_GRACE);
+        }
     }
 
     /// Leaves it to the application to invite the peer again.

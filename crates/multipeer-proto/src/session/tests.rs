@@ -197,6 +197,29 @@ fn a_restarted_peer_is_disconnected_and_its_former_link_closed() {
 }
 
 #[test]
+fn who_has_left_is_dialled_again_only_if_it_is_still_near_after_a_while() {
+    let mut session = joined();
+    let announcement = session.unheard(id(B));
+    let addresses = vec!["192.0.2.2:1".parse().unwrap()];
+    session.handle(Timestamp::ZERO, Input::Discovered { announcement, addresses, way: Way::Mdns });
+    drain(&mut session);
+    let goodbye = Goodbye { reason: GoodbyeReason::Left, text: String::new() };
+    frame(&mut session, 1, Frame::Goodbye(goodbye));
+    let outputs = drain(&mut session);
+    let dials = |output: &Output| matches!(output, Output::Dial { .. });
+    assert!(!outputs.iter().any(dials), "{outputs:?}");
+    assert!(matches!(events(outputs)[..], [Event::Disconnected { .. }]));
+    let dialled_at = loop {
+        let at = session.poll_timeout().expect("it has not gone, and is invited");
+        session.handle(at, Input::Tick);
+        if drain(&mut session).iter().any(dials) {
+            break at;
+        }
+    };
+    assert_eq!(dialled_at, Timestamp::ZERO + limits::LEFT_GRACE);
+}
+
+#[test]
 fn a_link_that_never_says_hello_or_comes_to_nothing_is_closed() {
     let mut session = session(A, Joining::Ask);
     link_up(&mut session, 1, B);
