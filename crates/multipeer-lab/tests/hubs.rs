@@ -185,12 +185,18 @@ fn rate(from: &Host, to: &Host, service: &str) -> f64 {
     let code = writer.wait();
     assert_eq!(code, Some(0), "{:?}", writer.all_lines(Duration::from_millis(300)));
     assert_eq!(reader.wait(), Some(0));
-    let lines = reader.all_lines(Duration::ZERO);
+    // All of them: it has ended.
+    let lines = reader.all_lines(PATIENCE);
     let figures: Vec<u32> =
         lines.last().unwrap().split(' ').map(|figure| figure.parse().unwrap()).collect();
     let [bytes, microseconds] = figures[..] else { panic!("{lines:?}") };
     assert_eq!(bytes, BULK, "everything arrives");
     f64::from(bytes) / f64::from(microseconds)
+}
+
+fn median(rates: &mut [f64]) -> f64 {
+    rates.sort_by(f64::total_cmp);
+    rates[rates.len() / 2]
 }
 
 #[test]
@@ -206,20 +212,22 @@ fn bulk_through_a_hub_has_two_fifths_of_the_direct_rate() {
             alice.spawn(&multipeer(), &arguments).unwrap()
         };
         let [mut direct, mut relayed] = [Vec::new(), Vec::new()];
-        for round in 0..3 {
+        let mut ratio = 0.0;
+        for round in 0..9 {
             // In the presence of a hub each time, which is used only where there is no other way.
             let [near, far] = ["near", "far"].map(|kind| format!("{kind}-{round}"));
             let _hub = hub(&near);
             direct.push(rate(&bob, &dave, &near));
             let _hub = hub(&far);
             relayed.push(rate(&bob, &carol, &far));
+            let [direct, relayed] = [&mut direct, &mut relayed].map(|rates| median(rates));
+            ratio = relayed / direct;
+            println!("through the hub {relayed:.0} MB/s, directly {direct:.0} MB/s: {ratio:.2}");
+            // Figures are noisy here: more of them where it is unclear.
+            if round >= 2 && ratio > 0.5 {
+                break;
+            }
         }
-        let [direct, relayed] = [direct, relayed].map(|mut rates| {
-            rates.sort_by(f64::total_cmp);
-            rates[1]
-        });
-        let ratio = relayed / direct;
-        println!("through the hub {relayed:.0} MB/s, directly {direct:.0} MB/s: {ratio:.2}");
         assert!(ratio >= 0.4, "only {ratio:.2} of the direct rate");
     });
 }
