@@ -11,7 +11,8 @@ pub(super) use self::avahi::Watch;
 
 use super::Discovery;
 
-/// What became of the system's responder.
+/// What became of the system's responder. Where none is known, nothing ever does.
+#[cfg_attr(not(all(target_os = "linux", feature = "avahi")), expect(dead_code))]
 pub(super) enum Change {
     /// It is there, and speaks for the session from now on if it is wanted.
     Came(Box<dyn Discovery>),
