@@ -119,8 +119,8 @@ pub struct Session {
     /// Whether the application has more events than it takes.
     behind: bool,
     repeater: Repeater,
-    /// The relay at which this peer waits for links.
-    home: Option<Relay>,
+    /// The relays through which it reaches others; at the first it waits for links.
+    relays: Vec<Relay>,
     /// Those of whom the others are to be told.
     newcomers: BTreeSet<PeerId>,
     introduce_at: Option<Timestamp>,
@@ -175,7 +175,7 @@ impl Session {
             activity: Activity::default(),
             behind: false,
             repeater: Repeater::default(),
-            home: None,
+            relays: Vec::new(),
             newcomers: BTreeSet::new(),
             introduce_at: None,
             introduced_at: None,
@@ -404,7 +404,7 @@ impl Session {
         self.expire_removals(now);
         self.repeat_near(now);
         self.stop_serving_the_gone(now);
-        self.choose_relay();
+        self.choose_relays();
         self.start_dials(now);
         self.compare_memberships(now);
     }

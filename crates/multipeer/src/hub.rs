@@ -1,14 +1,28 @@
-//! What makes a peer a hub. Whom it tells what is decided in `multipeer-proto`; here it relays.
+//! What makes a peer a hub, and how another finds its relay. Whom a hub tells what is decided in
+//! `multipeer-proto`; here it relays.
 
+mod forwarder;
 #[cfg(feature = "hub")]
 mod relay;
+#[cfg(feature = "hub")]
+mod sink;
 #[cfg(not(feature = "hub"))]
 mod without;
 
+use std::time::Duration;
+
+pub(crate) use forwarder::Forwarder;
 #[cfg(feature = "hub")]
 pub(crate) use relay::RelayServer;
+#[cfg(feature = "hub")]
+use sink::Sink;
 #[cfg(not(feature = "hub"))]
 pub(crate) use without::RelayServer;
+#[cfg(not(feature = "hub"))]
+use without::Sink;
+
+/// Pause after a connection that could not be accepted, as when there are no more files to be had.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// How much a hub relays at most, in bytes a second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,6 +11,7 @@ mod link;
 mod listening;
 mod outputs;
 mod reader;
+mod relays;
 mod renewal;
 mod shared;
 mod streams;
@@ -25,8 +26,7 @@ use multipeer_proto::{
 use tokio::sync::oneshot;
 
 pub(crate) use self::{
-    doorbell::Doorbell, gate::Gate, home::relay_address, lane::Lane, renewal::Renewal,
-    shared::Shared,
+    doorbell::Doorbell, gate::Gate, lane::Lane, relays::Relays, renewal::Renewal, shared::Shared,
 };
 use crate::{peer::Peer, session::PingMode};
 

@@ -1,10 +1,8 @@
 //! How a peer is reached.
 
 use std::{
-    collections::VecDeque,
     fmt,
     net::{IpAddr, SocketAddr},
-    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
@@ -12,12 +10,9 @@ use iroh::{
     RelayUrl, TransportAddr,
     endpoint::{Connection, LocalTransportAddr},
 };
-use multipeer_proto::{PeerId, Relay};
+use multipeer_proto::PeerId;
 
-use crate::net::relay_address;
-
-/// Relays of which it is remembered whose they are.
-const MAX_RELAYS: usize = 64;
+use crate::net::Relays;
 
 /// The way that packets to a peer take at the moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,24 +77,6 @@ impl Ends {
     }
 }
 
-/// Whose relay is where: those that this peer has used last.
-#[derive(Debug, Default)]
-pub(crate) struct Relays(Mutex<VecDeque<Relay>>);
-
-impl Relays {
-    pub(crate) fn note(&self, relay: Relay) {
-        let mut relays = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        relays.retain(|known| known.address != relay.address);
-        relays.push_front(relay);
-        relays.truncate(MAX_RELAYS);
-    }
-
-    fn hub_at(&self, address: SocketAddr) -> Option<PeerId> {
-        let relays = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        relays.iter().find(|relay| relay.address == address).map(|relay| relay.hub)
-    }
-}
-
 impl Path {
     /// The path that a connection uses, unless it has none at the moment.
     pub(crate) fn of(connection: &Connection, relays: &Relays) -> Option<Self> {
@@ -108,7 +85,7 @@ impl Path {
             Ends::Direct { remote, local } => {
                 Route::Direct { remote, interface: local.and_then(interface_of) }
             }
-            Ends::Relayed(url) => Route::Hub { hub: relays.hub_at(relay_address(&url)?)? },
+            Ends::Relayed(url) => Route::Hub { hub: relays.hub_at(&url)? },
         };
         Some(Self { route, round_trip })
     }

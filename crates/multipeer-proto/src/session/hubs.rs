@@ -271,12 +271,15 @@ impl Session {
         }
     }
 
-    /// Has this peer wait for others at the relay of the hub that they, too, will choose.
-    pub(super) fn choose_relay(&mut self) {
-        let best = self.relays().min_by_key(|&relay| self.preference(relay));
-        if best != self.home {
-            self.home = best;
-            self.outputs.push_back(Output::UseRelay(best));
+    /// Has this peer use the relays of hubs that answer, and wait for others at that of the hub that they, too, will
+    /// choose.
+    pub(super) fn choose_relays(&mut self) {
+        let mut relays: Vec<Relay> = self.linked_relays().collect();
+        relays.sort_unstable_by_key(|&relay| self.preference(relay));
+        relays.truncate(MAX_RELAYS);
+        if relays != self.relays {
+            self.outputs.push_back(Output::UseRelays(relays.clone()));
+            self.relays = relays;
         }
     }
 
@@ -286,13 +289,13 @@ impl Session {
     }
 
     /// The relays of the hubs that are linked without another hub.
-    fn relays(&self) -> impl Iterator<Item = Relay> {
+    fn linked_relays(&self) -> impl Iterator<Item = Relay> {
         self.members.iter().filter_map(|(&hub, member)| {
+            let port = member.relay_port?;
             let remote = self.links.get(&member.attached?)?.remote?;
             let ip = remote.ip().to_canonical();
             // An address that says nothing without an interface has no place in a relay's.
-            let address = SocketAddr::new(ip, member.relay_port?);
-            (!is_link_local(ip)).then_some(Relay { hub, address })
+            (!is_link_local(ip)).then_some(Relay { hub, address: SocketAddr::new(ip, port) })
         })
     }
 
@@ -303,9 +306,6 @@ impl Session {
         if is_heard && failures == 0 && !self.is_connected(peer) {
             return Vec::new();
         }
-        let mut relays: Vec<Relay> = self.relays().filter(|relay| relay.hub != peer).collect();
-        relays.sort_unstable_by_key(|&relay| self.preference(relay));
-        relays.truncate(MAX_RELAYS);
-        relays
+        self.relays.iter().copied().filter(|relay| relay.hub != peer).collect()
     }
 }

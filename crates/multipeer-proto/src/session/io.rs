@@ -422,8 +422,9 @@ pub enum Output {
     Announce(Announcement),
     /// Those for whom this hub relays are others than before: [`Session::served`](crate::Session::served).
     Serve,
-    /// Wait for links at this relay, and at no other; or at none.
-    UseRelay(Option<Relay>),
+    /// Reach others through these relays of hubs, and through no others, and wait for links at the first of them:
+    /// [`limits::MAX_RELAYS`](crate::limits::MAX_RELAYS) at most, the preferred one first.
+    UseRelays(Vec<Relay>),
     /// Find out whether the peer is still on the network; [`Input::Lost`] or
     /// [`Input::Discovered`] tells.
     Verify {

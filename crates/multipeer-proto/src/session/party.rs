@@ -162,8 +162,10 @@ impl Party {
                     self.links.remove(&link);
                 }
             }
-            Output::UseRelay(Some(relay)) => _ = self.homes.insert(byte, relay),
-            Output::UseRelay(None) => _ = self.homes.remove(&byte),
+            Output::UseRelays(relays) => match relays.first() {
+                Some(&home) => _ = self.homes.insert(byte, home),
+                None => _ = self.homes.remove(&byte),
+            },
             Output::Event(event) => self.events.push((byte, event)),
             Output::InviteAnswered { result: Err(error), .. } => self.failures.push((byte, error)),
             _ => {}

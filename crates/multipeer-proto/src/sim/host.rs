@@ -55,9 +55,9 @@ pub(super) struct Host {
     /// The wake-up that is scheduled, to tell it from those that are outdated.
     pub(super) wake_at: Option<Timestamp>,
     pub(super) announced: bool,
-    /// The hub at whose relay it waits for links, ...
-    pub(super) home: Option<PeerId>,
-    /// ... and those at whose relays it is besides, because it has dialled through them.
+    /// The hubs whose relays it uses: at the first it waits for links, ...
+    pub(super) relays: Vec<PeerId>,
+    /// ... and at these it is besides, because it has dialled through them.
     pub(super) at_relays: BTreeSet<PeerId>,
     /// When something last came from each peer, or a link of it began to carry messages.
     pub(super) heard: BTreeMap<PeerId, Timestamp>,
@@ -79,7 +79,7 @@ impl Host {
             invited: BTreeMap::new(),
             wake_at: None,
             announced: false,
-            home: None,
+            relays: Vec::new(),
             at_relays: BTreeSet::new(),
             heard: BTreeMap::new(),
             over: false,

@@ -61,7 +61,7 @@ impl World {
         let waits = |run| {
             let index = self.index_of(run)?;
             let host = self.hosts[index].as_ref()?;
-            let is_there = host.home == Some(hub.id) || host.at_relays.contains(&hub.id);
+            let is_there = host.relays.first() == Some(&hub.id) || host.at_relays.contains(&hub.id);
             is_there.then_some(())
         };
         waits(from)?;
@@ -69,21 +69,26 @@ impl World {
         self.relays(hub, from, to).then_some(hub)
     }
 
-    /// Whether a hub is there, reaches both, and relays for both.
+    /// Whether a hub is there and reaches both, relays for both, and both use its relay.
     fn relays(&self, hub: Run, a: Run, b: Run) -> bool {
         self.index_of(hub).is_some_and(|index| {
             let session = self.hosts[index].as_ref().map(|host| &host.session);
             let serves = |run: Run| session.is_some_and(|s| s.served().any(|id| id == run.id));
             let reaches = |run| self.index_of(run).is_some_and(|at| self.reachable(index, at));
-            [a, b].into_iter().all(|run| serves(run) && reaches(run))
+            [a, b].into_iter().all(|run| serves(run) && reaches(run) && self.uses(run, hub))
         })
     }
 
-    /// A hub relays for others than before.
-    pub(super) fn cut_off_unserved(&mut self, hub: Run) {
-        let through = self.connections.iter().filter(|(_, c)| c.hub == Some(hub));
-        let cut = through.filter(|(_, c)| !self.relays(hub, c.dialler.run, c.dialled.run));
-        for connection in cut.map(|(&id, _)| id).collect::<Vec<_>>() {
+    fn uses(&self, run: Run, hub: Run) -> bool {
+        let host = self.index_of(run).and_then(|index| self.hosts[index].as_ref());
+        host.is_some_and(|host| host.relays.contains(&hub.id))
+    }
+
+    /// A hub relays for others than before, or somebody uses other relays.
+    pub(super) fn cut_off_at_relays(&mut self) {
+        let through = self.connections.iter().filter_map(|(&id, c)| Some((id, c.hub?, c)));
+        let cut = through.filter(|(_, hub, c)| !self.relays(*hub, c.dialler.run, c.dialled.run));
+        for connection in cut.map(|(id, ..)| id).collect::<Vec<_>>() {
             self.time_out(connection);
         }
     }

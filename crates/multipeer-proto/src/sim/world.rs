@@ -385,11 +385,14 @@ impl World {
                 }
             }
             Output::Announce(_) | Output::Browse(_) | Output::Pong { .. } => {}
-            Output::Serve => self.cut_off_unserved(run),
-            Output::UseRelay(relay) => {
+            Output::Serve => self.cut_off_at_relays(),
+            Output::UseRelays(relays) => {
+                let hubs: Vec<PeerId> = relays.iter().map(|relay| relay.hub).collect();
                 if let Some(host) = &mut self.hosts[index] {
-                    host.home = relay.map(|relay| relay.hub);
+                    host.at_relays.retain(|hub| hubs.contains(hub));
+                    host.relays = hubs;
                 }
+                self.cut_off_at_relays();
             }
             Output::Verify { peer } => {
                 self.within(100, 3000, Happening::Verified { run, peer });

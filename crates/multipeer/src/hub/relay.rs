@@ -31,19 +31,17 @@ use tokio::{
 };
 use tracing::debug;
 
-use super::HubLimits;
+use super::{ACCEPT_PAUSE, HubLimits};
 use crate::error::StartError;
 
 /// Time for a connection to say who it is.
-const ESTABLISH_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const ESTABLISH_TIMEOUT: Duration = Duration::from_secs(5);
 /// Connections of one peer: one, and those that it has just given up.
 const MAX_CONNECTIONS_PER_PEER: usize = 4;
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 128;
 /// Tries to find a port that is free on all addresses.
 const PORT_TRIES: usize = 16;
-/// Pause after a connection that could not be accepted, as when there are no more files to be had.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Keys that are kept decoded.
 const KEY_CACHE: usize = 1024;
 
@@ -158,6 +156,12 @@ impl RelayServer {
         Ok(Self { service, guests, port, tasks })
     }
 
+    /// How many peers are there.
+    #[cfg(test)]
+    pub(super) fn present(&self) -> usize {
+        self.guests.present.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     /// The TCP port at which it relays.
     pub(crate) fn port(&self) -> u16 {
         self.port
@@ -190,7 +194,7 @@ impl RelayServer {
 }
 
 /// What the relay answers besides: whether it is there, by which others choose it.
-fn handlers() -> Handlers {
+pub(super) fn handlers() -> Handlers {
     let mut handlers = Handlers::default();
     handlers.insert(
         (http::Method::GET, RELAY_PROBE_PATH),
@@ -276,7 +280,7 @@ fn listen_at(address: SocketAddr) -> std::io::Result<TcpListener> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use futures_util::StreamExt;
     use iroh::{
         Endpoint, RelayMode, RelayUrl, Watcher,
@@ -287,21 +291,25 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(10);
 
-    /// An endpoint that waits at the relay as soon as it is let.
-    async fn guest(relay: &RelayServer) -> Endpoint {
-        let url: RelayUrl = format!("http://127.0.0.1:{}", relay.port()).parse().unwrap();
-        let builder = Endpoint::builder(presets::Minimal).clear_ip_transports();
-        let builder = builder.bind_addr("127.0.0.1:0").unwrap();
-        builder.relay_mode(RelayMode::custom([url])).bind().await.unwrap()
+    pub(in super::super) fn url_of(port: u16) -> RelayUrl {
+        format!("http://127.0.0.1:{port}").parse().unwrap()
     }
 
-    async fn wait_for(guest: &Endpoint, is_so: impl Fn(&RelayStatus) -> bool) {
+    /// An endpoint that waits at the relay as soon as it is let.
+    async fn guest(relay: &RelayServer) -> Endpoint {
+        let builder = Endpoint::builder(presets::Minimal).clear_ip_transports();
+        let builder = builder.bind_addr("127.0.0.1:0").unwrap();
+        let relays = RelayMode::custom([url_of(relay.port())]);
+        builder.relay_mode(relays).bind().await.unwrap()
+    }
+
+    pub(in super::super) async fn wait_for(guest: &Endpoint, is_so: impl Fn(&RelayStatus) -> bool) {
         let mut reports = guest.home_relay_status().stream();
         let so = async { while !reports.next().await.unwrap().iter().any(&is_so) {} };
         tokio::time::timeout(PATIENCE, so).await.expect("the relay answers");
     }
 
-    fn relay() -> RelayServer {
+    pub(in super::super) fn relay() -> RelayServer {
         let addresses = [IpAddr::from([127, 0, 0, 1])].into();
         RelayServer::start(&addresses, 0, HubLimits::default()).unwrap()
     }
@@ -317,7 +325,7 @@ mod tests {
             status.auth_denied_reason().is_some_and(|reason| reason.contains("members"))
         })
         .await;
-        assert_eq!(relay.guests.present.lock().unwrap().len(), 1);
+        assert_eq!(relay.present(), 1);
         member.close().await;
         stranger.close().await;
         relay.shutdown().await;

@@ -174,6 +174,7 @@ impl Driver {
         _ = timeout(CLOSE_TIMEOUT, goodbyes).await;
         self.link_tasks.shutdown().await;
         _ = timeout(CLOSE_TIMEOUT, self.endpoint.close()).await;
+        _ = timeout(CLOSE_TIMEOUT, self.shared.relays.shutdown()).await;
         if let Some(relay) = self.relay.take() {
             _ = timeout(CLOSE_TIMEOUT, relay.shutdown()).await;
         }

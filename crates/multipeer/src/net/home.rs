@@ -1,6 +1,6 @@
-//! The relay at which this peer waits for links, and the relays that it knows of.
+//! The relay at which this peer waits for links, and those through which it dials.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 use iroh::{Endpoint, RelayConfig, RelayUrl, TransportAddr};
 use multipeer_proto::Relay;
@@ -12,26 +12,11 @@ use super::driver::Driver;
 #[derive(Default)]
 pub(super) struct Home(Option<watch::Sender<Option<RelayUrl>>>);
 
-/// A relay's address as iroh names it. It is not HTTPS: whom a relay serves has shown its key, and what it
-/// moves is encrypted.
-pub(super) fn relay_url(relay: Relay) -> Option<RelayUrl> {
-    format!("http://{}", relay.address).parse().ok()
-}
-
-/// The address of a relay that was named so.
-pub(crate) fn relay_address(url: &RelayUrl) -> Option<SocketAddr> {
-    let host = url.host_str()?.trim_matches(['[', ']']);
-    // A URL leaves out the port that is usual.
-    Some(SocketAddr::new(host.parse().ok()?, url.port_or_known_default()?))
-}
-
 impl Driver {
-    /// Waits for links at this relay from now on, and at no other.
-    pub(super) fn use_relay(&mut self, relay: Option<Relay>) {
-        if let Some(relay) = relay {
-            self.shared.relays.note(relay);
-        }
-        let url = relay.and_then(relay_url);
+    /// Uses these relays from now on, and no others, and waits for links at the first.
+    pub(super) fn use_relays(&mut self, relays: &[Relay]) {
+        self.shared.relays.use_only(self.session.id(), relays);
+        let url = relays.first().and_then(|home| self.shared.relays.url(home.hub));
         if let Some(home) = &self.home.0 {
             _ = home.send(url);
             return;
@@ -55,8 +40,7 @@ impl Driver {
 
     /// The relays as addresses to dial.
     pub(super) fn through(&self, relays: &[Relay]) -> Vec<TransportAddr> {
-        relays.iter().for_each(|&relay| self.shared.relays.note(relay));
-        let urls = relays.iter().copied().filter_map(relay_url);
+        let urls = relays.iter().filter_map(|relay| self.shared.relays.url(relay.hub));
         urls.map(TransportAddr::Relay).collect()
     }
 }
@@ -78,23 +62,6 @@ async fn wait_at(endpoint: Endpoint, mut urls: watch::Receiver<Option<RelayUrl>>
         }
         if urls.changed().await.is_err() {
             return;
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use multipeer_proto::PeerId;
-
-    use super::*;
-
-    #[test]
-    fn a_relay_is_known_again_by_its_url() {
-        let hub = PeerId::from_bytes([7; 32]);
-        for address in ["192.0.2.1:3340", "[2001:db8::1]:3340", "192.0.2.1:80"] {
-            let address = address.parse().unwrap();
-            let url = relay_url(Relay { hub, address }).unwrap();
-            assert_eq!(relay_address(&url), Some(address), "{url}");
         }
     }
 }

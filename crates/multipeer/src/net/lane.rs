@@ -24,12 +24,13 @@ use super::{
     doorbell::Doorbell,
     link::MESSAGE_PRIORITY,
     reader::Reader,
+    relays::Relays,
     writer::{WRITE_BYTES, Writer, Written},
 };
 use crate::{
     error::{SendError, UnreliableError},
     event::{Event, EventQueue},
-    path::{Path, Relays},
+    path::Path,
     peer::Peer,
     stream::StreamError,
 };

@@ -56,7 +56,7 @@ impl Driver {
                 self.dial(peer, attempt, ways, timeout);
             }
             Output::Serve => self.serve(),
-            Output::UseRelay(relay) => self.use_relay(relay),
+            Output::UseRelays(relays) => self.use_relays(&relays),
             Output::SendFrame { link, frame } => {
                 let kept_up = self.links.get(&link).is_none_or(|link| link.send(frame));
                 if !kept_up && let Some(gone) = self.links.remove(&link) {

@@ -61,6 +61,10 @@ impl Driver {
         if self.session.is_looking() {
             self.discovery.look();
         }
-        self.tasks.spawn(async move { _ = timeout(CLOSE_TIMEOUT, former.close()).await });
+        let relays = self.shared.relays.shutdown();
+        self.tasks.spawn(async move {
+            _ = timeout(CLOSE_TIMEOUT, former.close()).await;
+            _ = timeout(CLOSE_TIMEOUT, relays).await;
+        });
     }
 }

@@ -8,10 +8,9 @@ use std::{
 use multipeer_proto::PeerId;
 use tokio::sync::Notify;
 
-use super::{Lane, view::View};
+use super::{Lane, Relays, view::View};
 use crate::{
     event::EventQueue,
-    path::Relays,
     resource::{Registry, Settings},
 };
 
@@ -23,7 +22,7 @@ pub(crate) struct Shared {
     /// A lane was added, or the session is over.
     lanes_changed: Notify,
     view: RwLock<View>,
-    /// Whose relay is where.
+    /// Where iroh finds the relays of hubs.
     pub(crate) relays: Relays,
     pub(crate) events: Arc<EventQueue>,
     pub(crate) resources: Arc<Registry>,
