@@ -3,7 +3,11 @@
 mod matrix;
 mod tidy;
 
-use std::process::{Command, ExitCode};
+use std::{
+    num::NonZeroUsize,
+    process::{Command, ExitCode},
+    sync::{Mutex, PoisonError},
+};
 
 use clap::{Parser, Subcommand};
 use multipeer_proto::sim::{self, Options};
@@ -131,13 +135,27 @@ fn fuzz(seconds: u32) -> Result<(), String> {
         .filter_map(|entry| entry.ok()?.path().file_stem()?.to_str().map(str::to_owned))
         .collect();
     names.sort();
+    // Without a sanitizer a stable compiler will do; no code here is unsafe.
+    cargo(&["fuzz", "build", "--sanitizer", "none"])?;
     let time = format!("-max_total_time={seconds}");
-    for name in names {
-        // Without a sanitizer a stable compiler will do; no code here is unsafe.
-        let run = ["fuzz", "run", "--sanitizer", "none", &name, "--", &time, "-rss_limit_mb=2048"];
-        cargo(&run)?;
-    }
-    Ok(())
+    let names = Mutex::new(names.into_iter());
+    // A target takes one core.
+    let one_after_the_other = || {
+        let next = || names.lock().unwrap_or_else(PoisonError::into_inner).next();
+        while let Some(name) = next() {
+            let run =
+                ["fuzz", "run", "--sanitizer", "none", &name, "--", &time, "-rss_limit_mb=2048"];
+            cargo(&run)?;
+        }
+        Ok(())
+    };
+    std::thread::scope(|scope| {
+        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let workers: Vec<_> = (0..cores).map(|_| scope.spawn(one_after_the_other)).collect();
+        workers.into_iter().try_for_each(|worker| {
+            worker.join().unwrap_or_else(|_| Err("a fuzz target's thread failed".to_owned()))
+        })
+    })
 }
 
 fn simulate(seed: Option<u64>, seeds: u64) -> Result<(), String> {
