@@ -274,6 +274,10 @@ impl Session {
     /// Has this peer use the relays of hubs that answer, and wait for others at that of the hub that they, too, will
     /// choose.
     pub(super) fn choose_relays(&mut self) {
+        if self.phase != Phase::Running {
+            // What is said last goes through them, though the link to the hub may be closed first.
+            return;
+        }
         let mut relays: Vec<Relay> = self.linked_relays().collect();
         relays.sort_unstable_by_key(|&relay| self.preference(relay));
         relays.truncate(MAX_RELAYS);

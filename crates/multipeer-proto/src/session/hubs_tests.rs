@@ -77,6 +77,21 @@ fn when_the_hub_leaves_those_heard_through_it_are_lost() {
 }
 
 #[test]
+fn who_leaves_uses_the_relay_of_a_hub_until_everyone_has_heard_it() {
+    let mut party = bridge();
+    party.wait(SOON);
+    assert_eq!(party.peers(2), [1, 3]);
+    party.command(2, Command::Leave);
+    party.input(2, Input::Drained { peer: id(1) });
+    party.run();
+    assert_eq!(party.reasons(1, 2), [DisconnectReason::Left]);
+    assert!(party.homes.contains_key(&2), "3 has not heard it yet");
+    party.input(2, Input::Drained { peer: id(3) });
+    party.run();
+    assert_eq!(party.reasons(3, 2), [DisconnectReason::Left]);
+}
+
+#[test]
 fn a_hub_tells_only_those_who_look_and_everything_to_those_who_look_again() {
     let mut party = bridge();
     party.wait(SOON);
