@@ -3,13 +3,14 @@
 //! A run has two parts. First the network and the hosts misbehave: links die with or without
 //! notice, are slow, cross each other; the network splits; hosts crash and start again, under the
 //! same id or another; discovery lies; datagrams are lost, doubled and reordered. Then all of it
-//! heals, and the peers must find back together. The invariants of ARCHITECTURE.md are checked at
+//! heals, and the peers must find back together; and then one leaves. The invariants of ARCHITECTURE.md are checked at
 //! every step, and what only the end can tell at the end.
 //!
 //! The same seed gives the same run: `cargo xtask sim --seed 4711` replays it with a log.
 
 mod check;
 mod discovery;
+mod farewell;
 mod faults;
 mod forgers;
 mod healing;

@@ -35,6 +35,8 @@ pub enum Violation {
     NotHealed { missing: String },
     DifferentLinks { between: Run, and: Run },
     EndedInUse { at: Run, peer: PeerId },
+    LeftInSilence { at: Run, who: Run },
+    LastWordLost { at: Run, who: Run },
     Spins,
 }
 
@@ -100,6 +102,12 @@ impl fmt::Display for Violation {
             }
             Self::EndedInUse { at, peer } => {
                 write!(f, "1: {at} ended a link to {peer:?} that works and that both use")
+            }
+            Self::LeftInSilence { at, who } => {
+                write!(f, "8: {at} was not told that {who} has left")
+            }
+            Self::LastWordLost { at, who } => {
+                write!(f, "8: what {who} said before it left has not come to {at}")
             }
             Self::Spins => f.write_str("somebody wants to be woken over and over"),
         }
@@ -236,6 +244,13 @@ impl Checker {
             }
         }
         Ok(())
+    }
+
+    /// Whether what somebody sent last before it left has arrived.
+    pub(super) fn check_last(&self, who: Run, at: Run) -> Result<(), Violation> {
+        let last = self.fates.get(&(who, at)).and_then(|fates| fates.last());
+        let arrived = last.is_none_or(|fate| *fate == Fate::Delivered);
+        if arrived { Ok(()) } else { Err(Violation::LastWordLost { at, who }) }
     }
 
     /// Whether messages are still under way between any of these.

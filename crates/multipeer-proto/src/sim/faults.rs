@@ -130,7 +130,7 @@ impl World {
         Ok(())
     }
 
-    fn command(&mut self, host: usize, command: Command) -> Result {
+    pub(super) fn command(&mut self, host: usize, command: Command) -> Result {
         match self.hosts[host].as_ref().map(|host| host.run) {
             Some(run) => self.input(run, Input::Command(command)),
             None => Ok(()),

@@ -1,4 +1,4 @@
-//! The end of a run: everything works again, and everyone must find back.
+//! The second part of a run: everything works again, and everyone must find back.
 
 use std::time::Duration;
 
@@ -47,8 +47,8 @@ impl World {
             && self.now.since(stable) >= STABLE_FOR
         {
             self.report.healed_after = stable.since(since);
-            self.done = true;
-            return self.checker.check_fates(&self.runs());
+            self.checker.check_fates(&self.runs())?;
+            return self.say_farewell();
         }
         self.after(HEAL_CHECK, Happening::CheckHealed { stable_since });
         Ok(())

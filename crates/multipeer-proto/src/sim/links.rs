@@ -74,14 +74,15 @@ impl World {
         self.index_of(hub).is_some_and(|index| {
             let session = self.hosts[index].as_ref().map(|host| &host.session);
             let serves = |run: Run| session.is_some_and(|s| s.served().any(|id| id == run.id));
-            let reaches = |run| self.index_of(run).is_some_and(|at| self.reachable(index, at));
-            [a, b].into_iter().all(|run| serves(run) && reaches(run) && self.uses(run, hub))
+            // Who has left has handed over what it had to say.
+            let reaches = |run| self.index_of(run).is_none_or(|at| self.uses(at, hub, index));
+            [a, b].into_iter().all(|run| serves(run) && reaches(run))
         })
     }
 
-    fn uses(&self, run: Run, hub: Run) -> bool {
-        let host = self.index_of(run).and_then(|index| self.hosts[index].as_ref());
-        host.is_some_and(|host| host.relays.contains(&hub.id))
+    fn uses(&self, index: usize, hub: Run, at: usize) -> bool {
+        let host = self.hosts[index].as_ref();
+        host.is_some_and(|host| host.relays.contains(&hub.id)) && self.reachable(index, at)
     }
 
     /// A hub relays for others than before, or somebody uses other relays.

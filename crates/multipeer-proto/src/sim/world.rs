@@ -14,6 +14,7 @@ use rand_chacha::ChaCha8Rng;
 use super::{
     Failure, Options, Report, Run, Violation,
     check::Checker,
+    farewell::Farewell,
     host::{Host, config_of},
     network::{ConnectionId, Connections, Packet, Side, Stream},
     scenario::{Room, Scenario},
@@ -112,6 +113,7 @@ pub(super) enum Happening {
     CheckHealed {
         stable_since: Option<Timestamp>,
     },
+    EndFarewell,
 }
 
 pub(super) struct World {
@@ -135,6 +137,7 @@ pub(super) struct World {
     pub(super) overheard: Vec<Frame>,
     /// Whether somebody was removed: of two that remove each other at once either may stay.
     pub(super) has_removed: bool,
+    pub(super) farewell: Option<Farewell>,
     queue: BinaryHeap<Reverse<(Timestamp, u64)>>,
     happenings: BTreeMap<u64, Happening>,
     pub(super) scheduled: u64,
@@ -165,6 +168,7 @@ impl World {
             rooms: BTreeMap::new(),
             overheard: Vec::new(),
             has_removed: false,
+            farewell: None,
             queue: BinaryHeap::new(),
             happenings: BTreeMap::new(),
             scheduled: 0,
@@ -240,6 +244,7 @@ impl World {
             Happening::Fault => self.fault(),
             Happening::Heal => self.heal(),
             Happening::CheckHealed { stable_since } => self.check_healed(stable_since),
+            Happening::EndFarewell => self.end_farewell(),
         }
     }
 
@@ -436,8 +441,9 @@ impl World {
             Event::ViabilityChanged { peer, viable } => {
                 self.checker.viability(run, peer, viable)?;
             }
-            Event::Disconnected { peer, .. } => {
+            Event::Disconnected { peer, reason } => {
                 self.checker.disconnected(run, peer.id)?;
+                self.heard_farewell(run, peer.id, &reason);
                 self.within(0, 3000, Happening::Invite { run, peer: peer.id });
             }
             Event::Invitation { peer, invitation, .. } => {
