@@ -2,13 +2,18 @@
 
 use std::{fmt, path::Path};
 
-use iroh::SecretKey;
+use iroh::{PublicKey, SecretKey};
 use multipeer_proto::{
     PeerId,
     trust::{Keys, Secret},
 };
 
 use crate::{error::IdentityError, private_file};
+
+/// Whose public key it is.
+pub(crate) fn peer_of(key: PublicKey) -> PeerId {
+    PeerId::from_bytes(*key.as_bytes())
+}
 
 /// A peer's secret key. Its public half is the [`PeerId`].
 #[derive(Clone)]
@@ -73,7 +78,7 @@ impl Identity {
 
     /// The public half.
     pub fn peer_id(&self) -> PeerId {
-        PeerId::from_bytes(*self.0.public().as_bytes())
+        peer_of(self.0.public())
     }
 
     pub(crate) fn secret_key(&self) -> SecretKey {

@@ -188,13 +188,16 @@ mod tests {
         Endpoint, EndpointAddr, RelayMode, SecretKey, TransportAddr,
         endpoint::{Connection, RelayStatus, presets},
     };
-
     use tokio::io::AsyncReadExt;
 
     use super::*;
-    use crate::hub::{
-        RelayServer,
-        relay::tests::{relay, url_of, wait_for},
+    use crate::{
+        HubLimits,
+        hub::{
+            RelayServer,
+            relay::tests::{relay, url_of, wait_for},
+        },
+        identity::peer_of,
     };
 
     const ALPN: &[u8] = b"test";
@@ -203,7 +206,7 @@ mod tests {
     /// An endpoint that has no way to others but the relay that its forwarder leads to.
     async fn guest() -> (Endpoint, Forwarder) {
         let key = SecretKey::generate();
-        let forwarder = Forwarder::start(PeerId::from_bytes(*key.public().as_bytes())).unwrap();
+        let forwarder = Forwarder::start(peer_of(key.public())).unwrap();
         (endpoint(key, &forwarder).await, forwarder)
     }
 
@@ -212,10 +215,6 @@ mod tests {
         let builder = builder.secret_key(key).alpns(vec![ALPN.to_vec()]);
         let relays = RelayMode::custom([url_of(forwarder.port())]);
         builder.relay_mode(relays).bind().await.unwrap()
-    }
-
-    fn peer(endpoint: &Endpoint) -> PeerId {
-        PeerId::from_bytes(*endpoint.id().as_bytes())
     }
 
     fn address(relay: &RelayServer) -> SocketAddr {
@@ -245,7 +244,7 @@ mod tests {
     /// Two who are linked through a relay: the one, its forwarder, and its connection to the other, which echoes.
     async fn linked(relay: &RelayServer) -> (Endpoint, Forwarder, Connection, JoinSet<Forwarder>) {
         let [(a, way), (b, way_of_b)] = [guest().await, guest().await];
-        relay.serve([peer(&a), peer(&b)].into_iter());
+        relay.serve([peer_of(a.id()), peer_of(b.id())].into_iter());
         way.lead_to(Some(address(relay)));
         way_of_b.lead_to(Some(address(relay)));
         for endpoint in [&a, &b] {
@@ -269,7 +268,7 @@ mod tests {
     async fn a_hub_that_is_nowhere_holds_up_nothing_that_goes_through_another() {
         let relay = relay();
         let (a, _way, connection, _tasks) = linked(&relay).await;
-        let nowhere = Forwarder::start(peer(&a)).unwrap();
+        let nowhere = Forwarder::start(peer_of(a.id())).unwrap();
         let mut dials = JoinSet::new();
         // More than iroh keeps for a relay.
         for _ in 0..200 {
@@ -292,7 +291,7 @@ mod tests {
         let former = relay();
         let (a, way, connection, _tasks) = linked(&former).await;
         echo(&connection).await;
-        let served = [peer(&a)];
+        let served = [peer_of(a.id())];
         former.shutdown().await;
         way.lead_to(None);
         let relay = relay();
@@ -312,10 +311,10 @@ mod tests {
         way.lead_to(Some(address));
         wait_for(&a, RelayStatus::is_connected).await;
         let relay =
-            RelayServer::start(&[address.ip()].into(), address.port(), crate::HubLimits::default())
+            RelayServer::start(&[address.ip()].into(), address.port(), HubLimits::default())
                 .unwrap();
         assert_eq!(relay.port(), address.port());
-        relay.serve([peer(&a)].into_iter());
+        relay.serve([peer_of(a.id())].into_iter());
         comes_to(&relay).await;
         a.close().await;
         relay.shutdown().await;
@@ -325,13 +324,12 @@ mod tests {
     async fn what_is_said_last_arrives_though_nobody_hears_the_answer() {
         const LAST: usize = 4 << 20;
         let hub = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let way = Forwarder::start(PeerId::from_bytes(*SecretKey::generate().public().as_bytes()));
-        let way = way.unwrap();
+        let way = Forwarder::start(peer_of(SecretKey::generate().public())).unwrap();
         way.lead_to(Some(hub.local_addr().unwrap()));
         let mut near = TcpStream::connect((Ipv4Addr::LOCALHOST, way.port())).await.unwrap();
         let (mut far, _) = in_time("it comes to the hub", hub.accept()).await.unwrap();
         let heard = tokio::spawn(async move {
-            // It answers all the time, and hears what is said only afterwards.
+            // It answers first, which nobody hears, and listens only then.
             far.write_all(&vec![1; 64 << 10]).await.unwrap();
             let mut heard = Vec::new();
             far.read_to_end(&mut heard).await.map(|_| heard.len())

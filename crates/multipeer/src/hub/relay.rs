@@ -32,7 +32,7 @@ use tokio::{
 use tracing::debug;
 
 use super::{ACCEPT_PAUSE, HubLimits};
-use crate::error::StartError;
+use crate::{error::StartError, identity::peer_of};
 
 /// Time for a connection to say who it is.
 pub(super) const ESTABLISH_TIMEOUT: Duration = Duration::from_secs(5);
@@ -79,10 +79,6 @@ impl fmt::Debug for Guests {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Guests").field("present", &self.present).finish_non_exhaustive()
     }
-}
-
-fn peer_of(id: PublicKey) -> PeerId {
-    PeerId::from_bytes(*id.as_bytes())
 }
 
 /// What the relay asks when somebody comes, who has shown its key.
@@ -140,14 +136,7 @@ impl RelayServer {
     ) -> Result<Self, StartError> {
         let (port, listeners) = listen(addresses, port)?;
         let guests = Arc::new(Guests { limits, ..Guests::default() });
-        let service = RelayService::new(
-            handlers(),
-            http::HeaderMap::new(),
-            share(limits, 1),
-            KeyCache::new(KEY_CACHE),
-            Arc::new(Door(guests.clone())),
-            Arc::new(Metrics::default()),
-        );
+        let service = service(Door(guests.clone()), share(limits, 1), KEY_CACHE);
         *guests.service.lock().unwrap_or_else(PoisonError::into_inner) = Some(service.clone());
         let mut tasks = JoinSet::new();
         for listener in listeners {
@@ -193,8 +182,24 @@ impl RelayServer {
     }
 }
 
+/// A relay for those whom `access` lets in, each of whom may send so much, with so many keys kept decoded.
+pub(super) fn service(
+    access: impl AccessControl,
+    limit: Option<ClientRateLimit>,
+    keys: usize,
+) -> RelayService {
+    RelayService::new(
+        handlers(),
+        http::HeaderMap::new(),
+        limit,
+        KeyCache::new(keys),
+        Arc::new(access),
+        Arc::new(Metrics::default()),
+    )
+}
+
 /// What the relay answers besides: whether it is there, by which others choose it.
-pub(super) fn handlers() -> Handlers {
+fn handlers() -> Handlers {
     let mut handlers = Handlers::default();
     handlers.insert(
         (http::Method::GET, RELAY_PROBE_PATH),

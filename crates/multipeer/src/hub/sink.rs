@@ -3,14 +3,11 @@
 use std::sync::Arc;
 
 use iroh::PublicKey;
-use iroh_relay::{
-    KeyCache,
-    server::{Access, AccessControl, ClientRequest, Metrics, http_server::RelayService},
-};
+use iroh_relay::server::{Access, AccessControl, ClientRequest, http_server::RelayService};
 use multipeer_proto::PeerId;
 use tokio::{net::TcpStream, sync::Notify};
 
-use super::relay::{ESTABLISH_TIMEOUT, handlers};
+use super::relay::{ESTABLISH_TIMEOUT, service};
 
 /// Takes the place of a hub that is nowhere, for one endpoint.
 #[derive(Clone)]
@@ -41,14 +38,7 @@ impl Sink {
     pub(crate) fn new(own: PeerId) -> Result<Self, String> {
         let own = PublicKey::from_bytes(own.as_bytes()).map_err(|error| error.to_string())?;
         let taken = Arc::new(Notify::new());
-        let service = RelayService::new(
-            handlers(),
-            http::HeaderMap::new(),
-            None,
-            KeyCache::new(0),
-            Arc::new(OnlyFor { own, taken: taken.clone() }),
-            Arc::new(Metrics::default()),
-        );
+        let service = service(OnlyFor { own, taken: taken.clone() }, None, 0);
         Ok(Self { service, own, taken })
     }
 

@@ -32,6 +32,7 @@ use crate::{
     discovery::{self, Discovery, DiscoveryEvent},
     event::Event,
     hub::RelayServer,
+    identity::peer_of,
     interfaces::Interfaces,
     path::{Ends, Route},
     peer::Peer,
@@ -309,7 +310,7 @@ impl Driver {
     fn handle_link_input(&mut self, input: LinkInput) {
         match input {
             LinkInput::Up { connection, direction } => {
-                let peer = PeerId::from_bytes(*connection.remote_id().as_bytes());
+                let peer = peer_of(connection.remote_id());
                 let remote = link::remote_address(&connection);
                 let Some(keys) = link_keys(&connection) else {
                     // It has ended already, or is of no use.
@@ -370,9 +371,7 @@ impl Driver {
         let (origin, is_there) = match incoming.remote_addr() {
             IncomingAddr::Ip(remote) => (Origin::from(remote), incoming.remote_addr_validated()),
             // A hub has seen the key.
-            IncomingAddr::Relay { endpoint_id, .. } => {
-                (Origin::Hub(PeerId::from_bytes(*endpoint_id.as_bytes())), true)
-            }
+            IncomingAddr::Relay { endpoint_id, .. } => (Origin::Hub(peer_of(endpoint_id)), true),
             _ => return incoming.refuse(),
         };
         match self.turnstile.knock(self.now(), origin, is_there) {

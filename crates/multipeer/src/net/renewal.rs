@@ -48,6 +48,7 @@ impl Driver {
         renewal.at = Instant::now() + renewal.every;
         let former = std::mem::replace(&mut self.endpoint, endpoint);
         self.forget_home();
+        let relays = self.shared.relays.shutdown();
         discovery::retire(self.session.id());
         let (port, addresses) = endpoint::whereabouts(&self.endpoint, &self.interfaces);
         self.discovery.stop();
@@ -61,7 +62,6 @@ impl Driver {
         if self.session.is_looking() {
             self.discovery.look();
         }
-        let relays = self.shared.relays.shutdown();
         self.tasks.spawn(async move {
             _ = timeout(CLOSE_TIMEOUT, former.close()).await;
             _ = timeout(CLOSE_TIMEOUT, relays).await;
