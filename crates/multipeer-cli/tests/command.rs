@@ -135,8 +135,9 @@ fn bench_measures_everything_beside_raw_iroh() {
         let row = rows.iter().find(|row| row["what"].as_str().unwrap().starts_with(what));
         row.unwrap_or_else(|| panic!("{what} is not in {shown}"))
     };
-    for what in ["round trip", "messages, 64", "messages, 1024", "messages, 65536", "stream, bulk"]
-    {
+    let many = "messages, 64 bytes, many at a time";
+    let messages = ["messages, 64 bytes", many, "messages, 1024", "messages, 65536"];
+    for what in messages.into_iter().chain(["round trip", "stream, bulk"]) {
         let row = named(what);
         assert_eq!((&row["event"], &row["beside_name"]), (&"measured".into(), &"raw iroh".into()));
         assert!(row["multipeer"].as_f64().unwrap() > 0.0, "{row}");

@@ -69,6 +69,7 @@ impl Run<'_> {
         for bytes in [64, 1024, BLOCK] {
             self.messages(bytes).await?;
         }
+        self.batches(64).await?;
         self.bulk().await?;
         self.file().await?;
         self.first_block().await?;
@@ -108,6 +109,22 @@ impl Run<'_> {
         for _ in 0..self.options.turns {
             row.theirs.push(rate(count, self.raw.bulk(total).await?));
             row.ours.push(rate(count, self.link.messages(bytes, count).await?));
+        }
+        self.table.print(&row);
+        Ok(())
+    }
+
+    /// Small messages, many in each call.
+    async fn batches(&mut self, bytes: usize) -> Result<(), Failure> {
+        let what = format!("messages, {bytes} bytes, many at a time");
+        if !self.is_wanted(&what) {
+            return Ok(());
+        }
+        let count = (self.options.size * MIB / bytes as u64).clamp(1, MAX_MESSAGES);
+        let mut row = Row::new(&what, Unit::PerSecond { bytes: bytes as u64 });
+        for _ in 0..self.options.turns {
+            row.theirs.push(rate(count, self.raw.bulk(count * bytes as u64).await?));
+            row.ours.push(rate(count, self.link.batches(bytes, count).await?));
         }
         self.table.print(&row);
         Ok(())

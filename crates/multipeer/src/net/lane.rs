@@ -35,6 +35,9 @@ use crate::{
     stream::StreamError,
 };
 
+/// Messages that are queued before others have their turn at the queue.
+const MESSAGES_AT_ONCE: usize = 64;
+
 /// One connected peer, for as long as it is in the session.
 #[derive(Debug)]
 pub(crate) struct Lane {
@@ -67,6 +70,19 @@ pub(super) struct State {
     closed: bool,
     draining: bool,
     pub(super) inbox: Inbox,
+}
+
+impl State {
+    fn push(&mut self, peer: PeerId, message: &Bytes) -> Result<(), SendError> {
+        if self.closed || self.draining {
+            return Err(SendError::NotConnected(peer));
+        }
+        if message.len() > self.max_message_bytes {
+            let (bytes, limit) = (message.len(), self.max_message_bytes);
+            return Err(SendError::TooLarge { bytes, limit });
+        }
+        self.outbox.push(message).map_err(|_| SendError::QueueFull(peer))
+    }
 }
 
 impl Lane {
@@ -109,13 +125,25 @@ impl Lane {
 
     /// Queues a message, and waits for room first.
     pub(crate) async fn send(&self, message: &Bytes) -> Result<(), SendError> {
-        match self.try_send(message) {
+        self.when_there_is_room(|| self.try_send(message)).await
+    }
+
+    /// Queues messages, and waits for room as often as it takes. `messages` becomes what is not queued.
+    pub(crate) async fn send_many(&self, messages: &mut &[Bytes]) -> Result<(), SendError> {
+        self.when_there_is_room(|| self.try_send_many(messages)).await
+    }
+
+    async fn when_there_is_room(
+        &self,
+        mut send: impl FnMut() -> Result<(), SendError>,
+    ) -> Result<(), SendError> {
+        match send() {
             Err(SendError::QueueFull(_)) => {}
             result => return result,
         }
         loop {
             let room = self.room.notified();
-            match self.try_send(message) {
+            match send() {
                 Err(SendError::QueueFull(_)) => room.await,
                 result => {
                     // Room for one may be room for another that waits: pass the word on.
@@ -128,16 +156,33 @@ impl Lane {
 
     /// Queues a message if there is room.
     pub(crate) fn try_send(&self, message: &Bytes) -> Result<(), SendError> {
-        let peer = self.peer.id;
         let mut state = self.state();
-        if state.closed || state.draining {
-            return Err(SendError::NotConnected(peer));
+        state.push(self.peer.id, message)?;
+        self.see_to_work(state);
+        Ok(())
+    }
+
+    /// Queues messages while there is room.
+    fn try_send_many(&self, messages: &mut &[Bytes]) -> Result<(), SendError> {
+        while !messages.is_empty() {
+            let mut state = self.state();
+            let mut pushed = Ok(());
+            for _ in 0..MESSAGES_AT_ONCE {
+                let Some((message, rest)) = messages.split_first() else { break };
+                pushed = state.push(self.peer.id, message);
+                if pushed.is_err() {
+                    break;
+                }
+                *messages = rest;
+            }
+            self.see_to_work(state);
+            pushed?;
         }
-        if message.len() > state.max_message_bytes {
-            let (bytes, limit) = (message.len(), state.max_message_bytes);
-            return Err(SendError::TooLarge { bytes, limit });
-        }
-        state.outbox.push(message).map_err(|_| SendError::QueueFull(peer))?;
+        Ok(())
+    }
+
+    /// Something was queued: has it written.
+    fn see_to_work(&self, state: MutexGuard<'_, State>) {
         let is_alone = state.outbox.untransmitted() == 1;
         drop(state);
         let is_seen_to = self.called.load(Ordering::SeqCst) || is_alone && self.write_directly();
@@ -145,7 +190,6 @@ impl Lane {
             self.called.store(true, Ordering::SeqCst);
             self.work.notify_one();
         }
-        Ok(())
     }
 
     /// Writes a message that was just queued, if nothing stands before it and it does not come in a stream of others:

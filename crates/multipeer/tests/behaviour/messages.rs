@@ -84,6 +84,53 @@ async fn of_several_that_send_at_once_none_waits_for_another_message() {
 }
 
 #[tokio::test]
+async fn of_many_that_are_given_up_those_that_are_left_were_not_sent() {
+    const COUNT: usize = 40_000;
+    let (alice, mut bob) = Place::default().pair().await;
+    let messages: Vec<Bytes> =
+        (0..COUNT).map(|number| [number.to_be_bytes(); 128].concat().into()).collect();
+    // Bob does not read, so there is no room for all.
+    let mut left = &messages[..];
+    let sends = alice.session.send_many(bob.id(), &mut left);
+    assert!(timeout(Duration::from_millis(500), sends).await.is_err());
+    assert!(!left.is_empty() && left.len() < COUNT, "{} are left", left.len());
+    let (to, left) = (bob.id(), left.to_vec());
+    let rest = tokio::spawn(async move {
+        let mut left = &left[..];
+        alice.session.send_many(to, &mut left).await.unwrap();
+        assert!(left.is_empty());
+        alice
+    });
+    for number in 0..COUNT {
+        let data = bob.wait("a message", |event| match event {
+            Event::Message { data, .. } => Some(data),
+            _ => None,
+        });
+        assert_eq!(data.await[..8], number.to_be_bytes());
+    }
+    rest.await.unwrap();
+}
+
+#[tokio::test]
+async fn of_many_the_one_that_cannot_be_sent_is_the_first_that_is_left() {
+    let (alice, mut bob) = Place::default().pair().await;
+    let too_large = Bytes::from(vec![0; 16 * 1024 * 1024 + 1]);
+    let messages = ["a".into(), too_large, "b".into()];
+    let mut left = &messages[..];
+    let error = alice.session.send_many(bob.id(), &mut left).await.unwrap_err();
+    assert!(matches!(error, SendError::TooLarge { .. }), "{error:?}");
+    assert_eq!(left, &messages[1..]);
+    left = &messages[2..];
+    let nobody = alice.id();
+    let error = alice.session.send_many(nobody, &mut left).await.unwrap_err();
+    assert_eq!((error, left.len()), (SendError::NotConnected(nobody), 1));
+    alice.session.send_many(bob.id(), &mut left).await.unwrap();
+    assert!(left.is_empty());
+    assert_eq!(bob.message().await, "a");
+    assert_eq!(bob.message().await, "b");
+}
+
+#[tokio::test]
 async fn what_a_reader_leaves_is_for_the_next() {
     let (alice, mut bob) = Place::default().pair().await;
     let count = 5000_u32;

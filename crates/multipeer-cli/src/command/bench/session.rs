@@ -13,6 +13,8 @@ use crate::{
 
 /// Time for the two to find each other.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Messages that are handed over at once.
+const BATCH: usize = 64;
 /// The stream that is read to its end.
 pub(super) const BULK_STREAM: &str = "bulk";
 
@@ -95,6 +97,21 @@ impl Link {
         let start = Instant::now();
         for _ in 1..count {
             self.session.send(&self.peer, message.clone()).await?;
+        }
+        self.session.send(&self.peer, Kind::Answer.message(bytes)).await?;
+        self.answer().await?;
+        Ok(start.elapsed())
+    }
+
+    /// As [`messages`](Self::messages), with many in each call.
+    pub(super) async fn batches(&mut self, bytes: usize, count: u64) -> Result<Duration, Failure> {
+        let batch = vec![Kind::Swallow.message(bytes); BATCH];
+        let start = Instant::now();
+        let mut left = usize::try_from(count).unwrap_or(usize::MAX) - 1;
+        while left > 0 {
+            let messages = &batch[..left.min(BATCH)];
+            left -= messages.len();
+            self.session.send_many(&self.peer, &mut &*messages).await?;
         }
         self.session.send(&self.peer, Kind::Answer.message(bytes)).await?;
         self.answer().await?;
