@@ -75,6 +75,26 @@ fn peers_on_one_interface_meet_with_link_local_ipv6_alone() {
 }
 
 #[test]
+fn peers_heard_at_link_local_addresses_are_told_what_to_do_and_meet_at_others() {
+    let test = "peers_heard_at_link_local_addresses_are_told_what_to_do_and_meet_at_others";
+    run_in_lab(test, |mut lab| {
+        let network = lab.network().unwrap();
+        let hosts = [(); 2].map(|()| lab.host_on(network).unwrap());
+        for host in &hosts {
+            host.run("ip", &["-4", "address", "flush", "dev", "eth0"]).unwrap();
+        }
+        let (mut alice, mut bob) = (chat(&hosts[0], "Alice"), chat(&hosts[1], "Bob"));
+        let why = wait(&mut alice, "error", "Bob")["message"].to_string();
+        assert!(why.contains("link-local") && why.contains("--interface"), "{why}");
+        for (host, address) in hosts.iter().zip(["fd00:77::1/64", "fd00:77::2/64"]) {
+            host.run("ip", &["address", "add", address, "dev", "eth0"]).unwrap();
+        }
+        wait(&mut alice, "connected", "Bob");
+        wait(&mut bob, "connected", "Alice");
+    });
+}
+
+#[test]
 fn a_host_that_is_given_one_interface_uses_no_other() {
     run_in_lab("a_host_that_is_given_one_interface_uses_no_other", |mut lab| {
         let (left, right) = (lab.network().unwrap(), lab.network().unwrap());

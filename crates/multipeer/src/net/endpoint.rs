@@ -204,10 +204,11 @@ fn sockets(mut builder: Builder, interfaces: &[String], port: u16) -> Result<Bui
 /// Leaves out the addresses to which this endpoint has no way.
 ///
 /// iroh 1.4 drops the scope of link-local IPv6 addresses, so only a socket that is bound to one
-/// interface can answer from there; from another the link would hang after its first packet.
+/// interface can answer from there; from another the link would hang after its first packet. So would
+/// those to the peer's other addresses later, as iroh tries with each dial what it was given before.
 pub(crate) fn usable(mut addresses: Vec<SocketAddr>, on_named_interfaces: bool) -> Vec<SocketAddr> {
     let link_local = |address: &SocketAddr| matches!(address, SocketAddr::V6(v6) if v6.ip().is_unicast_link_local());
-    if !on_named_interfaces && !addresses.iter().all(link_local) {
+    if !on_named_interfaces {
         addresses.retain(|address| !link_local(address));
     }
     addresses
@@ -273,11 +274,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn link_local_addresses_are_for_sockets_of_one_interface_or_for_want_of_others() {
+    fn link_local_addresses_are_for_sockets_of_one_interface() {
         let [v4, v6, local] = ["192.0.2.1:1", "[2001:db8::1]:1", "[fe80::1%2]:1"]
             .map(|text| text.parse::<SocketAddr>().unwrap());
         assert_eq!(usable(vec![local, v4, v6], false), [v4, v6]);
         assert_eq!(usable(vec![local, v4, v6], true), [local, v4, v6]);
-        assert_eq!(usable(vec![local], false), [local]);
+        assert_eq!(usable(vec![local], false), []);
     }
 }

@@ -25,6 +25,10 @@ use crate::{
     peer::Peer,
 };
 
+/// Why a peer is not dialled of which no address is usable.
+const NO_WAY: &str = "all that is known of it are link-local addresses, which lead somewhere only in a session on interfaces that \
+                      are named (`interfaces`, `--interface`)";
+
 impl Driver {
     /// Does everything that the session asks for, also what comes of doing it.
     pub(super) fn carry_out(&mut self) {
@@ -178,6 +182,9 @@ impl Driver {
             let connect = async {
                 let id = PublicKey::from_bytes(peer.as_bytes())
                     .map_err(|_| DialError::Failed("its id is not a public key".to_owned()))?;
+                if ways.is_empty() {
+                    return Err(DialError::Failed(NO_WAY.to_owned()));
+                }
                 let to = EndpointAddr::from_parts(id, ways);
                 endpoint::connect(&endpoint, to).await
             };
