@@ -32,6 +32,8 @@ const BLOCK: usize = 64 * 1024;
 const ROUND_TRIPS: usize = 2000;
 /// Messages in one turn at most.
 const MAX_MESSAGES: u64 = 1_000_000;
+/// Messages in one call, where many are handed over at a time.
+const BATCH: usize = 64;
 const MIB: u64 = 1 << 20;
 
 pub(crate) async fn run(common: &Common, options: &Bench) -> Result<(), Failure> {
@@ -67,9 +69,9 @@ impl Run<'_> {
     async fn all(&mut self) -> Result<(), Failure> {
         self.round_trips().await?;
         for bytes in [64, 1024, BLOCK] {
-            self.messages(bytes).await?;
+            self.messages(bytes, 1).await?;
         }
-        self.batches(64).await?;
+        self.messages(64, BATCH).await?;
         self.bulk().await?;
         self.file().await?;
         self.first_block().await?;
@@ -95,8 +97,10 @@ impl Run<'_> {
         Ok(())
     }
 
-    async fn messages(&mut self, bytes: usize) -> Result<(), Failure> {
-        let what = format!("messages, {bytes} bytes");
+    /// Messages of so many bytes, and so many in each call.
+    async fn messages(&mut self, bytes: usize, batch: usize) -> Result<(), Failure> {
+        let many = if batch > 1 { ", many at a time" } else { "" };
+        let what = format!("messages, {bytes} bytes{many}");
         if !self.is_wanted(&what) {
             return Ok(());
         }
@@ -108,23 +112,7 @@ impl Run<'_> {
         }
         for _ in 0..self.options.turns {
             row.theirs.push(rate(count, self.raw.bulk(total).await?));
-            row.ours.push(rate(count, self.link.messages(bytes, count).await?));
-        }
-        self.table.print(&row);
-        Ok(())
-    }
-
-    /// Small messages, many in each call.
-    async fn batches(&mut self, bytes: usize) -> Result<(), Failure> {
-        let what = format!("messages, {bytes} bytes, many at a time");
-        if !self.is_wanted(&what) {
-            return Ok(());
-        }
-        let count = (self.options.size * MIB / bytes as u64).clamp(1, MAX_MESSAGES);
-        let mut row = Row::new(&what, Unit::PerSecond { bytes: bytes as u64 });
-        for _ in 0..self.options.turns {
-            row.theirs.push(rate(count, self.raw.bulk(count * bytes as u64).await?));
-            row.ours.push(rate(count, self.link.batches(bytes, count).await?));
+            row.ours.push(rate(count, self.link.messages(bytes, count, batch).await?));
         }
         self.table.print(&row);
         Ok(())

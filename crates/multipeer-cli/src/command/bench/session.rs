@@ -13,8 +13,6 @@ use crate::{
 
 /// Time for the two to find each other.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Messages that are handed over at once.
-const BATCH: usize = 64;
 /// The stream that is read to its end.
 pub(super) const BULK_STREAM: &str = "bulk";
 
@@ -91,27 +89,23 @@ impl Link {
         Ok(times)
     }
 
-    /// Time from the first message until the other application had the last.
-    pub(super) async fn messages(&mut self, bytes: usize, count: u64) -> Result<Duration, Failure> {
-        let message = Kind::Swallow.message(bytes);
-        let start = Instant::now();
-        for _ in 1..count {
-            self.session.send(&self.peer, message.clone()).await?;
-        }
-        self.session.send(&self.peer, Kind::Answer.message(bytes)).await?;
-        self.answer().await?;
-        Ok(start.elapsed())
-    }
-
-    /// As [`messages`](Self::messages), with many in each call.
-    pub(super) async fn batches(&mut self, bytes: usize, count: u64) -> Result<Duration, Failure> {
-        let batch = vec![Kind::Swallow.message(bytes); BATCH];
+    /// Time from the first message until the other application had the last. So many are handed over with each call.
+    pub(super) async fn messages(
+        &mut self,
+        bytes: usize,
+        count: u64,
+        batch: usize,
+    ) -> Result<Duration, Failure> {
+        let messages = vec![Kind::Swallow.message(bytes); batch];
         let start = Instant::now();
         let mut left = usize::try_from(count).unwrap_or(usize::MAX) - 1;
         while left > 0 {
-            let messages = &batch[..left.min(BATCH)];
-            left -= messages.len();
-            self.session.send_many(&self.peer, &mut &*messages).await?;
+            let size = left.min(batch);
+            match &messages[..size] {
+                [message] => self.session.send(&self.peer, message.clone()).await?,
+                mut many => self.session.send_many(&self.peer, &mut many).await?,
+            }
+            left -= size;
         }
         self.session.send(&self.peer, Kind::Answer.message(bytes)).await?;
         self.answer().await?;
