@@ -51,7 +51,7 @@ def test_a_thousand_sessions_leave_no_threads_files_or_memory(service: str) -> N
 @linux
 def test_threads_end_with_the_last_session_whatever_is_still_held(service: str) -> None:
     async def test() -> None:
-        before = left()[0]
+        before = settled()[0]
         async with Session(service, "Alice") as alice, Session(service, "Bob") as bob:
             await until(alice, multipeer.PeerConnected)
             reader, writer = await alice.open_stream(bob.id, "kept")
@@ -60,7 +60,7 @@ def test_threads_end_with_the_last_session_whatever_is_still_held(service: str) 
             transfer = await alice.send_resource(bob.id, b"data")
             await bob.close()
             assert left()[0] > before, "the other one still runs"
-        assert left()[0] == before
+        assert settled()[0] == before
         for pending in (reader.read(), opened.reader.read(), transfer.finished()):
             with pytest.raises(multipeer.SessionOverError):
                 await pending
