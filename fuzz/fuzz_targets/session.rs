@@ -72,6 +72,9 @@ fuzz_target!(|data: &[u8]| {
                 Output::Event(multipeer_proto::Event::Disconnected { peer, .. }) => {
                     assert!(connected.remove(&peer.id), "disconnected without connected");
                 }
+                Output::Pause { peer, link } => {
+                    session.handle(now, Input::Paused { peer, link, quiet: head & 2 == 0 });
+                }
                 _ => {}
             }
         }

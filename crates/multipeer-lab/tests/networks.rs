@@ -7,8 +7,8 @@ mod common;
 
 use std::time::Duration;
 
-use common::{PATIENCE, chat, count, is, multipeer, wait};
-use multipeer_lab::{Program, run_in_lab};
+use common::{PATIENCE, chat, connected_with, count, is, multipeer, wait};
+use multipeer_lab::{Host, Lab, Network, Program, run_in_lab};
 
 #[test]
 fn a_peer_on_two_networks_meets_those_on_both_and_each_once() {
@@ -23,13 +23,7 @@ fn a_peer_on_two_networks_meets_those_on_both_and_each_once() {
         let mut alice = chat(&a, "Alice");
         let _others =
             [(&b, "Bob"), (&c, "Carol"), (&d, "Dora")].map(|(host, name)| chat(host, name));
-        let mut missing = vec!["Bob", "Carol", "Dora"];
-        while !missing.is_empty() {
-            let name = alice.wait_json("a connection", PATIENCE, |value| {
-                (value["event"] == "connected").then(|| value["peer"]["name"].clone())
-            });
-            missing.retain(|other| name != *other);
-        }
+        connected_with(&mut alice, &["Bob", "Carol", "Dora"]);
         let lines = alice.all_lines(Duration::from_secs(3));
         for name in ["Bob", "Carol", "Dora"] {
             assert_eq!(count(&lines, "peer_found", name), 1, "{lines:#?}");
@@ -39,15 +33,28 @@ fn a_peer_on_two_networks_meets_those_on_both_and_each_once() {
     });
 }
 
+/// Two hosts that have nothing but their link-local addresses.
+fn hosts_without_ipv4(lab: &mut Lab, network: Network) -> [Host; 2] {
+    [(); 2].map(|()| {
+        let host = lab.host_on(network).unwrap();
+        host.run("ip", &["-4", "address", "flush", "dev", "eth0"]).unwrap();
+        host
+    })
+}
+
+/// Gives each an address that leads to it without the name of an interface.
+fn add_ipv6(hosts: &[Host; 2]) {
+    for (host, address) in hosts.iter().zip(["fd00:77::1/64", "fd00:77::2/64"]) {
+        host.run("ip", &["address", "add", address, "dev", "eth0"]).unwrap();
+    }
+}
+
 #[test]
 fn peers_meet_on_a_network_without_ipv4() {
     run_in_lab("peers_meet_on_a_network_without_ipv4", |mut lab| {
         let network = lab.network().unwrap();
-        let hosts = [(); 2].map(|()| lab.host_on(network).unwrap());
-        for (host, address) in hosts.iter().zip(["fd00:77::1/64", "fd00:77::2/64"]) {
-            host.run("ip", &["-4", "address", "flush", "dev", "eth0"]).unwrap();
-            host.run("ip", &["address", "add", address, "dev", "eth0"]).unwrap();
-        }
+        let hosts = hosts_without_ipv4(&mut lab, network);
+        add_ipv6(&hosts);
         let (mut alice, mut bob) = (chat(&hosts[0], "Alice"), chat(&hosts[1], "Bob"));
         wait(&mut alice, "connected", "Bob");
         wait(&mut bob, "connected", "Alice");
@@ -60,12 +67,10 @@ fn peers_meet_on_a_network_without_ipv4() {
 fn peers_on_one_interface_meet_with_link_local_ipv6_alone() {
     run_in_lab("peers_on_one_interface_meet_with_link_local_ipv6_alone", |mut lab| {
         let network = lab.network().unwrap();
-        let hosts = [(); 2].map(|()| lab.host_on(network).unwrap());
+        let hosts = hosts_without_ipv4(&mut lab, network);
         let [mut alice, mut bob] = [(0, "Alice"), (1, "Bob")].map(|(index, name)| {
-            let host = &hosts[index];
-            host.run("ip", &["-4", "address", "flush", "dev", "eth0"]).unwrap();
             let arguments = ["chat", "--json", "--name", name, "--interface", "eth0"];
-            host.spawn(&multipeer(), &arguments).unwrap()
+            hosts[index].spawn(&multipeer(), &arguments).unwrap()
         });
         wait(&mut alice, "connected", "Bob");
         wait(&mut bob, "connected", "Alice");
@@ -79,16 +84,11 @@ fn peers_heard_at_link_local_addresses_are_told_what_to_do_and_meet_at_others() 
     let test = "peers_heard_at_link_local_addresses_are_told_what_to_do_and_meet_at_others";
     run_in_lab(test, |mut lab| {
         let network = lab.network().unwrap();
-        let hosts = [(); 2].map(|()| lab.host_on(network).unwrap());
-        for host in &hosts {
-            host.run("ip", &["-4", "address", "flush", "dev", "eth0"]).unwrap();
-        }
+        let hosts = hosts_without_ipv4(&mut lab, network);
         let (mut alice, mut bob) = (chat(&hosts[0], "Alice"), chat(&hosts[1], "Bob"));
         let why = wait(&mut alice, "error", "Bob")["message"].to_string();
         assert!(why.contains("link-local") && why.contains("--interface"), "{why}");
-        for (host, address) in hosts.iter().zip(["fd00:77::1/64", "fd00:77::2/64"]) {
-            host.run("ip", &["address", "add", address, "dev", "eth0"]).unwrap();
-        }
+        add_ipv6(&hosts);
         wait(&mut alice, "connected", "Bob");
         wait(&mut bob, "connected", "Alice");
     });

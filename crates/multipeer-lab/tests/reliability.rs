@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::{PATIENCE, chat_with, count, counted, is, wait};
+use common::{PATIENCE, chat_with, connected_with, count, counted, is, wait};
 use multipeer_lab::{Host, Lab, Program, run_in_lab};
 use serde_json::Value;
 
@@ -160,28 +160,38 @@ fn an_address_that_changes_loses_no_message() {
     });
 }
 
+/// Counts what a host says to others on its network, and hears from them; not what is said to all. False if that
+/// cannot be done here.
+fn counts_traffic(host: &Host) -> bool {
+    let address = host.address();
+    let network = format!("{}.0/24", address.rsplit_once('.').unwrap().0);
+    // Rules without a target only count, in bytes of IP.
+    let rules = ["INPUT", "OUTPUT"].map(|chain| ["-A", chain, "-s", &network, "-d", &network]);
+    let set = rules.iter().try_for_each(|rule| host.run("iptables", rule).map(drop));
+    if let Err(error) = &set {
+        println!("SKIPPED: iptables does not work here: {error}");
+    }
+    set.is_ok()
+}
+
+/// What was counted in 15 seconds in which nothing is said.
+fn bytes_per_second(host: &Host, program: &mut Program) -> f64 {
+    let bytes = || -> u64 { ["INPUT", "OUTPUT"].map(|chain| counted(host, chain)[1]).iter().sum() };
+    let (before, start) = (bytes(), Instant::now());
+    program.all_lines(Duration::from_secs(15));
+    f64::from(u32::try_from(bytes() - before).unwrap()) / start.elapsed().as_secs_f64()
+}
+
 #[test]
 fn an_idle_link_costs_less_than_200_bytes_a_second() {
     run_in_lab("an_idle_link_costs_less_than_200_bytes_a_second", |mut lab| {
         let (hosts, [mut alice, _bob]) = pair(&mut lab);
-        // Rules without a target only count, in bytes of IP.
-        let other = hosts[0].address();
-        let rules = [["-A", "INPUT", "-s", &other], ["-A", "OUTPUT", "-d", &other]];
-        if let Err(error) =
-            rules.iter().try_for_each(|rule| hosts[1].run("iptables", rule).map(drop))
-        {
-            println!("SKIPPED: iptables does not work here: {error}");
+        if !counts_traffic(&hosts[1]) {
             return;
         }
-        let bytes = || -> u64 {
-            ["INPUT", "OUTPUT"].map(|chain| counted(&hosts[1], chain)[1]).iter().sum()
-        };
         // What is said at the beginning is said: announcements, and the size of packets.
         alice.all_lines(Duration::from_secs(6));
-        let (before, start) = (bytes(), Instant::now());
-        alice.all_lines(Duration::from_secs(15));
-        let sent = u32::try_from(bytes() - before).unwrap();
-        let rate = f64::from(sent) / start.elapsed().as_secs_f64();
+        let rate = bytes_per_second(&hosts[1], &mut alice);
         println!("{rate:.0} bytes a second, both ways");
         assert!((20.0..200.0).contains(&rate), "{rate:.0} bytes a second");
     });
@@ -201,17 +211,63 @@ fn who_is_in_the_background_says_so_is_found_and_can_be_nudged() {
         assert_eq!(wait(&mut bob, "nudged", "Alice")["text"], "dinner is ready");
         // A newcomer finds it, and is told.
         let mut carol = chat(&hosts[2], "Carol");
-        let mut missing = vec!["Alice", "Bob"];
-        while !missing.is_empty() {
-            let name = carol.wait_json("a connection", PATIENCE, |value| {
-                (value["event"] == "connected").then(|| value["peer"]["name"].clone())
-            });
-            missing.retain(|other| name != *other);
-        }
+        connected_with(&mut carol, &["Alice", "Bob"]);
         common::ensure(&mut carol, "activity", "Bob");
         bob.type_line("/back");
         carol.wait_json("Bob's return", PATIENCE, |value| {
             (is(value, "activity", "Bob") && value["activity"] == "foreground").then_some(())
         });
+    });
+}
+
+#[test]
+fn in_the_background_links_rest_and_who_is_gone_is_missed_all_the_same() {
+    const COUNT: usize = 9;
+    let names: Vec<String> = (0..COUNT).map(|number| format!("Peer {number}")).collect();
+    run_in_lab("in_the_background_links_rest_and_who_is_gone_is_missed_all_the_same", |mut lab| {
+        let network = lab.network().unwrap();
+        let hosts: Vec<Host> = names.iter().map(|_| lab.host_on(network).unwrap()).collect();
+        let mut chats: Vec<Program> =
+            hosts.iter().zip(&names).map(|(host, name)| chat(host, name)).collect();
+        for (index, program) in chats.iter_mut().enumerate() {
+            let mut others: Vec<&str> = names.iter().map(String::as_str).collect();
+            others.remove(index);
+            connected_with(program, &others);
+        }
+        if !counts_traffic(&hosts[0]) {
+            return;
+        }
+        let (away, others) = chats.split_first_mut().unwrap();
+        away.all_lines(Duration::from_secs(6));
+        let busy = bytes_per_second(&hosts[0], away);
+        away.type_line("/away");
+        for other in others.iter_mut() {
+            wait(other, "activity", "Peer 0");
+        }
+        // Links rest after ten seconds in which nothing is said.
+        away.all_lines(Duration::from_secs(14));
+        let quiet = bytes_per_second(&hosts[0], away);
+        println!("with 8 others: {busy:.0} bytes a second, in the background {quiet:.0}");
+        // Three links of eight are kept.
+        assert!(quiet < busy * 0.5 && quiet > 60.0, "{quiet:.0} of {busy:.0} bytes a second");
+        others[0].type_line("are you there?");
+        assert_eq!(wait(away, "message", "Peer 1")["text"], "are you there?");
+        away.type_line("here I am");
+        for other in others.iter_mut() {
+            assert_eq!(wait(other, "message", "Peer 0")["text"], "here I am");
+        }
+        away.all_lines(Duration::from_secs(14));
+        let start = Instant::now();
+        away.kill();
+        for other in others.iter_mut() {
+            viability(other, "Peer 0", false);
+        }
+        let noticed = start.elapsed();
+        println!("killed while its links rest: not viable for all after {noticed:.2?}");
+        assert!(noticed < Duration::from_secs(6), "{noticed:?}");
+        for other in others {
+            let lines = other.all_lines(Duration::ZERO);
+            assert_eq!(count(&lines, "disconnected", "Peer 0"), 0, "{lines:#?}");
+        }
     });
 }

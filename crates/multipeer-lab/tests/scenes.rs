@@ -7,7 +7,7 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::{PATIENCE, chat, count, ensure, is, multipeer, wait};
+use common::{PATIENCE, chat, connected_with, count, ensure, is, multipeer, wait};
 use multipeer_lab::{Host, Lab, run_in_lab};
 
 #[test]
@@ -23,13 +23,7 @@ fn three_hosts_chat_and_one_is_killed_and_comes_back() {
             (&mut bob, ["Alice", "Carol"]),
             (&mut carol, ["Alice", "Bob"]),
         ] {
-            let mut missing = others.to_vec();
-            while !missing.is_empty() {
-                let name = program.wait_json("a connection", PATIENCE, |value| {
-                    (value["event"] == "connected").then(|| value["peer"]["name"].clone())
-                });
-                missing.retain(|other| name != *other);
-            }
+            connected_with(program, &others);
         }
         alice.type_line("hello everyone");
         for other in [&mut bob, &mut carol] {

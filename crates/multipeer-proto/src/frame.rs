@@ -4,6 +4,7 @@
 //! a CBOR map with small integers as keys (RFC 8949). A receiver skips keys that it does not know,
 //! so a map can grow without a new version. docs/protocol.md, "Frames", has the table.
 
+mod attention;
 pub(crate) mod codec;
 mod near;
 
@@ -12,7 +13,10 @@ use std::{fmt, net::SocketAddr};
 use bytes::{Bytes, BytesMut};
 use minicbor::{Decode, Encode, bytes::ByteVec};
 
-pub use self::near::{Listen, Near, NearRecord};
+pub use self::{
+    attention::{Attention, Missing, Nudge, Rest},
+    near::{Listen, Near, NearRecord},
+};
 use crate::{
     id::{InvitationId, LinkRef, PeerId},
     limits::MAX_FRAME_BYTES,
@@ -306,24 +310,6 @@ pub struct Echo {
     pub padding: Bytes,
 }
 
-/// Asks the person behind the receiver to look.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
-#[cbor(map)]
-pub struct Nudge {
-    /// Why; at most 256 bytes, possibly none.
-    #[n(0)]
-    pub text: String,
-}
-
-/// Says whether anybody looks at the sender.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
-#[cbor(map)]
-pub struct Attention {
-    /// Whether the sender is in the background.
-    #[n(0)]
-    pub background: bool,
-}
-
 /// The last frame on a link.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
@@ -425,6 +411,11 @@ pub enum GoodbyeReason {
     #[n(12)]
     #[error("not a client and its host")]
     Topology,
+    /// Nothing is under way, and one of the two is in the background: both stay in the session without a link, and dial
+    /// when there is something to say.
+    #[n(13)]
+    #[error("the link rests")]
+    Resting,
 }
 
 impl GoodbyeReason {
@@ -466,6 +457,8 @@ pub enum Frame {
     Attention(Attention),
     Listen(Listen),
     Near(Near),
+    Rest(Rest),
+    Missing(Missing),
 }
 
 /// What is wrong with bytes that should have been a frame.
@@ -520,6 +513,8 @@ impl Frame {
             Self::Attention(body) => (0x14, codec::to_cbor(body)),
             Self::Listen(body) => (0x15, codec::to_cbor(body)),
             Self::Near(body) => (0x16, codec::to_cbor(body)),
+            Self::Rest(body) => (0x17, codec::to_cbor(body)),
+            Self::Missing(body) => (0x18, codec::to_cbor(body)),
         };
         codec::write_frame(kind, &body, out);
     }
@@ -548,6 +543,8 @@ impl Frame {
             0x14 => codec::from_cbor(body).map(Self::Attention),
             0x15 => codec::from_cbor(body).map(Self::Listen),
             0x16 => codec::from_cbor(body).map(Self::Near),
+            0x17 => codec::from_cbor(body).map(Self::Rest),
+            0x18 => codec::from_cbor(body).map(Self::Missing),
             _ => return Err(FrameError::UnknownType { kind }),
         };
         let frame = frame.map_err(|problem| FrameError::Malformed { kind, problem })?;

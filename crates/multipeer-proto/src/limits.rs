@@ -178,6 +178,15 @@ pub const VOUCHER_LIFETIME: Duration = Duration::from_mins(10);
 pub const MAX_CLOCK_SKEW: Duration = Duration::from_mins(10);
 /// Time for the others to dial a peer that is in the background, before it does so itself.
 pub const BACKGROUND_HEAD_START: Duration = Duration::from_secs(3);
+/// Links that a peer in the background keeps, if there are as many: what happens to it is noticed at three places.
+pub const KEPT_LINKS: usize = 3;
+/// Time in which nothing of the application comes or goes on a link, after which a peer in the background asks for its rest.
+pub const DEFAULT_REST_AFTER: Duration = Duration::from_secs(10);
+/// Time for the answer, after which the link is used again.
+pub const REST_PATIENCE: Duration = Duration::from_secs(2);
+/// After so many times that time a peer is dialled whose link rests: 5 minutes, so that little of what idle links cost
+/// is spent on its being there.
+pub const LONGEST_REST: u32 = 30;
 /// Nudges of one peer in a row that are passed on, ...
 pub const MAX_NUDGES: u32 = 4;
 /// ... and after that one in so long.

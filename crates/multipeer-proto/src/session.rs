@@ -32,6 +32,9 @@ mod proving;
 #[cfg(test)]
 mod proving_tests;
 mod removal;
+mod resting;
+#[cfg(test)]
+mod resting_tests;
 mod roaming;
 #[cfg(test)]
 mod roaming_tests;
@@ -68,6 +71,7 @@ use self::{
     nearby::Nearby,
     proving::WrongProofs,
     removal::Removed,
+    resting::Rest,
 };
 use crate::{
     announcement::Announcement,
@@ -215,7 +219,13 @@ impl Session {
                 self.handle_discovered(now, announcement, &addresses, way);
             }
             Input::Lost { peer, way } => self.handle_lost(now, peer, way),
-            Input::Heard { links } => self.handle_heard(now, &links),
+            Input::Heard { links, used } => {
+                self.note_used(now, &used);
+                self.handle_heard(now, &links);
+                self.see_to_rest(now);
+            }
+            Input::Paused { peer, link, quiet } => self.handle_paused(now, peer, link, quiet),
+            Input::Wanted { peer } => self.wake(now, peer),
             Input::Moved { link, remote } => self.handle_moved(link, remote),
             Input::OwnAddresses(addresses) => self.handle_own_addresses(now, addresses),
             Input::OwnNetworks(networks) => self.handle_own_networks(now, networks),
@@ -415,16 +425,22 @@ impl Session {
         }
         self.phase = Phase::Leaving(now + LEAVE_TIMEOUT);
         self.stop_looking();
-        self.dials.clear();
         for invitation in self.outgoing.keys().copied().collect::<Vec<_>>() {
             self.end_outgoing(now, invitation, Err(InviteError::SessionOver));
         }
-        for (&peer, member) in &mut self.members {
-            if member.attached.is_some() {
-                member.draining = true;
+        for peer in self.members.keys().copied().collect::<Vec<_>>() {
+            let Some(member) = self.members.get_mut(&peer) else { continue };
+            // One that was just woken is about to have a link.
+            member.draining = member.attached.is_some() || member.has_rested();
+            if member.attached.is_some() && member.rest == Rest::Awake {
                 self.outputs.push_back(Output::Drain { peer });
+            } else {
+                // Whose link rests, or is about to, is to hear that this peer leaves.
+                self.wake(now, peer);
             }
         }
+        let members = &self.members;
+        self.dials.retain(|peer, _| members.get(peer).is_some_and(|member| member.draining));
     }
 
     fn handle_drained(&mut self, now: Timestamp, peer: PeerId) {

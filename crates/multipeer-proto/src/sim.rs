@@ -3,7 +3,8 @@
 //! A run has two parts. First the network and the hosts misbehave: links die with or without
 //! notice, are slow, cross each other; the network splits; hosts crash and start again, under the
 //! same id or another; discovery lies; datagrams are lost, doubled and reordered. Then all of it
-//! heals, and the peers must find back together; and then one leaves. The invariants of ARCHITECTURE.md are checked at
+//! heals, and the peers must find back together; then some go to the
+//! background, and one leaves. The invariants of ARCHITECTURE.md are checked at
 //! every step, and what only the end can tell at the end.
 //!
 //! The same seed gives the same run: `cargo xtask sim --seed 4711` replays it with a log.
@@ -19,6 +20,7 @@ mod links;
 mod listening;
 mod messages;
 mod network;
+mod resting;
 mod scenario;
 mod world;
 
@@ -77,6 +79,8 @@ pub struct Report {
     pub relayed: u64,
     /// Links that were replaced and went on where the former one stopped.
     pub resumptions: u64,
+    /// Times that one end of a link had it rest.
+    pub rests: u64,
     /// Reliable messages delivered.
     pub delivered: u64,
     /// Best-effort messages delivered.

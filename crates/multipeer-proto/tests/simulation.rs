@@ -48,7 +48,7 @@ fn all_invariants_hold_for_every_seed() {
     // A simulation in which nothing happens proves nothing.
     let total = |count: fn(&sim::Report) -> u64| reports.iter().map(count).sum::<u64>();
     println!(
-        "{} seeds, {} steps, {} faults, {} connections, {} links through hubs, {} resumptions, {} reliable and {} \
+        "{} seeds, {} steps, {} faults, {} connections, {} links through hubs, {} resumptions, {} links come to rest, {} reliable and {} \
          best-effort messages delivered, {} returned; healed after at most {:?}",
         reports.len(),
         total(|r| r.steps),
@@ -56,6 +56,7 @@ fn all_invariants_hold_for_every_seed() {
         total(|r| r.connections),
         total(|r| r.relayed),
         total(|r| r.resumptions),
+        total(|r| r.rests),
         total(|r| r.delivered),
         total(|r| r.delivered_unreliable),
         total(|r| r.returned),
@@ -64,6 +65,7 @@ fn all_invariants_hold_for_every_seed() {
     assert!(total(|r| r.connections) > 10 * seeds);
     assert!(total(|r| r.relayed) > seeds);
     assert!(total(|r| r.resumptions) > seeds);
+    assert!(total(|r| r.rests) > seeds);
     assert!(total(|r| r.delivered) > 10 * seeds);
     assert!(total(|r| r.delivered_unreliable) > seeds);
     assert!(total(|r| r.returned) > seeds / 10);

@@ -18,7 +18,7 @@ use multipeer_proto::{
     frame::{
         Accept, Attention, Cancel, Certificate, Confirm, Decline, Digest, Echo, Enquire,
         ExchangeOffer, Goodbye, Hello, Introduce, Invite, Join, Listen, MemberRecord, Members,
-        Near, NearRecord, Nudge, Profile, Proof, Remove,
+        Missing, Near, NearRecord, Nudge, Profile, Proof, Remove, Rest,
     },
     limits,
     message::{self, Datagram, MessageDecoder},
@@ -127,6 +127,8 @@ fn trust_frames() -> Vec<(&'static str, Frame)> {
         ("hello to somebody known", Frame::Hello(known)),
         ("nudge", Frame::Nudge(Nudge { text: "look".to_owned() })),
         ("in the background", Frame::Attention(Attention { background: true })),
+        ("rest", Frame::Rest(Rest { wanted: true })),
+        ("missing", Frame::Missing(Missing { peer: peer(0xcd) })),
         ("hello with tags", Frame::Hello(Hello { tags: Some(vec![0x61; 512].into()), ..hello() })),
         ("proof", Frame::Proof(Proof { confirmation: [0xee; 32] })),
         ("certificate", Frame::Certificate(certificate)),

@@ -339,6 +339,10 @@ impl Session {
         Ok(self.inner.is_viable(id(py, peer)?))
     }
 
+    fn is_resting(&self, py: Python<'_>, peer: &str) -> PyResult<bool> {
+        Ok(self.inner.is_resting(id(py, peer)?))
+    }
+
     fn verified(&self, py: Python<'_>, peer: &str) -> PyResult<Option<&'static str>> {
         Ok(self.inner.verified(id(py, peer)?).map(|verified| verified.as_str()))
     }

@@ -197,6 +197,8 @@ def test_nudges_pings_and_activity(service: str) -> None:
             bob.set_activity("background")
             assert (await until(alice, multipeer.ActivityChanged)).activity == "background"
             assert alice.activity(bob.id) == "background"
+            # Of so few links all are kept.
+            assert not alice.is_resting(bob.id)
 
     run(test)
 

@@ -50,6 +50,7 @@ pub struct SessionBuilder {
     max_message_size: usize,
     reconnect_window: Duration,
     unviable_after: Duration,
+    rest_after: Duration,
     interfaces: Interfaces,
     port: Option<u16>,
     identity: Option<Identity>,
@@ -79,6 +80,7 @@ impl SessionBuilder {
             max_message_size: limits::DEFAULT_MAX_MESSAGE_BYTES,
             reconnect_window: limits::DEFAULT_RECONNECT_WINDOW,
             unviable_after: limits::DEFAULT_UNVIABLE_AFTER,
+            rest_after: limits::DEFAULT_REST_AFTER,
             interfaces: Interfaces::default(),
             port: None,
             identity: None,
@@ -229,6 +231,13 @@ impl SessionBuilder {
     /// life comes every second from whoever is there.
     pub fn unviable_after(mut self, silence: Duration) -> Self {
         self.unviable_after = silence;
+        self
+    }
+
+    /// Time in which nothing is said on a link after which it rests while this application is in the background
+    /// ([`Session::set_activity`]): 10 s unless said otherwise, from a second to an hour.
+    pub fn rest_after(mut self, silence: Duration) -> Self {
+        self.rest_after = silence;
         self
     }
 
@@ -436,6 +445,7 @@ impl SessionBuilder {
         config.max_message_bytes = self.max_message_size;
         config.reconnect_window = self.reconnect_window;
         config.unviable_after = self.unviable_after;
+        config.rest_after = self.rest_after;
     }
 
     fn check_ranges(&self) -> Result<(), StartError> {
@@ -455,6 +465,10 @@ impl SessionBuilder {
         if self.unviable_after < limits::DEFAULT_UNVIABLE_AFTER {
             let value = format!("{} ms", self.unviable_after.as_millis());
             return out_of_range("unviable_after", "at least 2 s", value);
+        }
+        if !(Duration::from_secs(1)..=Duration::from_secs(60 * 60)).contains(&self.rest_after) {
+            let value = format!("{} ms", self.rest_after.as_millis());
+            return out_of_range("rest_after", "1 s to an hour", value);
         }
         if self.reconnect_window > day {
             let value = format!("{} s", self.reconnect_window.as_secs());

@@ -26,7 +26,12 @@ use multipeer_proto::{
 use tokio::sync::oneshot;
 
 pub(crate) use self::{
-    doorbell::Doorbell, gate::Gate, lane::Lane, relays::Relays, renewal::Renewal, shared::Shared,
+    doorbell::Doorbell,
+    gate::Gate,
+    lane::{Hold, Lane},
+    relays::Relays,
+    renewal::Renewal,
+    shared::Shared,
 };
 use crate::{peer::Peer, session::PingMode};
 
@@ -55,6 +60,8 @@ pub(crate) enum Request {
         text: String,
         answer: oneshot::Sender<Result<(), NudgeError>>,
     },
+    /// A link to a peer whose link rests, or is about to.
+    Wanted(PeerId),
     /// How others can reach the session.
     Ticket(oneshot::Sender<Ticket>),
     /// A transfer's task, which the session owns.

@@ -35,8 +35,10 @@ use crate::{
     stream::{StreamError, StreamReader, StreamWriter},
 };
 
-/// Time after which a ping that was not answered is given up.
+/// Time after which a ping that was not answered is given up, ...
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
+/// ... and a nudge to a peer whose link rests and that cannot be reached.
+const NUDGE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How a ping travels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,9 +138,20 @@ impl Session {
         Some(self.0.shared.view().peers.get(&peer.into())?.activity)
     }
 
+    /// Whether the link to a peer in the session rests, or is about to: one of the two is in the background
+    /// ([`set_activity`](Self::set_activity)), and neither has said anything for a while.
+    pub fn is_resting(&self, peer: impl Into<PeerId>) -> bool {
+        self.0.shared.with_lane(peer.into(), |lane| lane.is_resting()).unwrap_or_default()
+    }
+
     /// Tells the others whether anybody looks at this application. In the background the session does not
-    /// look for others, though it can be found, invites nobody by itself, and leaves it to the others to dial;
-    /// those who are connected stay so.
+    /// look for others, though it can be found, invites nobody by itself, and leaves it to the others to dial.
+    ///
+    /// Those who are connected stay so, but of its links in a mesh it keeps three, and those to hubs and to the host. Each of the
+    /// others rests once nothing was said on it for [`SessionBuilder::rest_after`], and no stream or transfer is
+    /// open: it is closed, and whoever has something to say opens another one at once. Messages and streams wait for that; a
+    /// best-effort message that wakes a link is lost. That a peer whose link rests is gone is noticed by those to whom it
+    /// keeps one, and else after 30 times that time.
     pub fn set_activity(&self, activity: Activity) {
         self.request(Request::Command(Command::SetActivity(activity)));
     }
@@ -149,7 +162,7 @@ impl Session {
     /// # Errors
     ///
     /// [`NudgeError`]: the peer is not in the session, its link is just being replaced, or the text is too
-    /// long.
+    /// long. A link that rests is woken, within 5 seconds.
     ///
     /// # Cancellation
     ///
@@ -159,8 +172,13 @@ impl Session {
         peer: impl Into<PeerId>,
         text: impl Into<String>,
     ) -> Result<(), NudgeError> {
+        let peer = peer.into();
+        if let Some(lane) = self.0.shared.lane(peer).filter(|lane| lane.is_resting()) {
+            // Without a link it fails with the reason.
+            _ = timeout(NUDGE_TIMEOUT, lane.connection()).await;
+        }
         let (answer, answered) = oneshot::channel();
-        self.request(Request::Nudge { peer: peer.into(), text: text.into(), answer });
+        self.request(Request::Nudge { peer, text: text.into(), answer });
         answered.await.unwrap_or(Err(NudgeError::SessionOver))
     }
 
@@ -345,11 +363,11 @@ impl Session {
     }
 
     /// Measures the round trip to a peer and back, with so many bytes each way. The other
-    /// session answers; its application is not involved.
+    /// session answers; its application is not involved. A link that rests is woken first.
     ///
     /// # Errors
     ///
-    /// [`PingError`]: not connected, too large, or no answer within 5 seconds.
+    /// [`PingError`]: not connected, too large, or no link or no answer within 5 seconds.
     ///
     /// Cancel safe: the answer to a ping that nobody waits for is ignored.
     pub async fn ping(
@@ -360,6 +378,10 @@ impl Session {
     ) -> Result<Duration, PingError> {
         let peer = peer.into();
         let lane = self.0.shared.lane(peer).ok_or(PingError::NotConnected(peer))?;
+        if lane.is_resting() {
+            let woken = timeout(PING_TIMEOUT, lane.connection()).await;
+            woken.map_err(|_| PingError::TimedOut)?.map_err(|_| PingError::NotConnected(peer))?;
+        }
         let limit = match mode {
             PingMode::Reliable => limits::MAX_CONTEXT_BYTES,
             PingMode::Unreliable => lane.max_datagram_payload().unwrap_or_default(),

@@ -13,7 +13,10 @@ use iroh::endpoint::{ReadError, RecvStream, SendStream, StoppedError, VarInt, Wr
 use multipeer_proto::{PeerId, StreamName, StreamNameError, stream::code};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::peer::Peer;
+use crate::{
+    net::{Hold, Lane},
+    peer::Peer,
+};
 
 /// Chunks that are read at once: of one packet each, mostly.
 const CHUNKS: usize = 32;
@@ -132,13 +135,14 @@ pub struct IncomingStream {
 
 impl IncomingStream {
     pub(crate) fn new(
-        from: Peer,
+        lane: &Lane,
         name: StreamName,
         reader: RecvStream,
         writer: Option<SendStream>,
     ) -> Self {
-        let (reader, writer) = (StreamReader::new(reader), writer.map(StreamWriter::new));
-        Self { from, name, reader, writer }
+        let writer = writer.map(|writer| StreamWriter::new(writer, lane.hold()));
+        let reader = StreamReader::new(reader, lane.hold());
+        Self { from: lane.peer.clone(), name, reader, writer }
     }
 }
 
@@ -152,11 +156,12 @@ pub struct StreamWriter {
     /// Waits for the other side to have everything.
     arrival: Option<BoxFuture<'static, Result<Option<VarInt>, StoppedError>>>,
     finished: bool,
+    _hold: Hold,
 }
 
 impl StreamWriter {
-    pub(crate) fn new(stream: SendStream) -> Self {
-        Self { stream, arrival: None, finished: false }
+    pub(crate) fn new(stream: SendStream, hold: Hold) -> Self {
+        Self { stream, arrival: None, finished: false, _hold: hold }
     }
 
     /// Writes bytes without copying them. Waits while the reader is behind.
@@ -270,11 +275,12 @@ pub struct StreamReader {
     stream: RecvStream,
     /// What was read and not handed out yet: never much, and always before the stream's next.
     chunks: VecDeque<Bytes>,
+    _hold: Hold,
 }
 
 impl StreamReader {
-    pub(crate) fn new(stream: RecvStream) -> Self {
-        Self { stream, chunks: VecDeque::new() }
+    pub(crate) fn new(stream: RecvStream, hold: Hold) -> Self {
+        Self { stream, chunks: VecDeque::new(), _hold: hold }
     }
 
     /// The next bytes, at most so many, without copying them; `None` at the end.

@@ -88,6 +88,17 @@ pub fn wait(program: &mut Program, event: &str, name: &str) -> Value {
     })
 }
 
+/// Waits until a chat is connected with all of these, in whatever order they come.
+pub fn connected_with(program: &mut Program, names: &[&str]) {
+    let mut missing = names.to_vec();
+    while !missing.is_empty() {
+        let name = program.wait_json("a connection", PATIENCE, |value| {
+            (value["event"] == "connected").then(|| value["peer"]["name"].clone())
+        });
+        missing.retain(|other| name != *other);
+    }
+}
+
 /// Waits for an event that may have come already.
 pub fn ensure(program: &mut Program, event: &str, name: &str) {
     if count(&program.all_lines(Duration::ZERO), event, name) == 0 {

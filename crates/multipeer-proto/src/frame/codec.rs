@@ -106,6 +106,8 @@ pub(super) fn check_lengths(frame: &Frame) -> Result<(), &'static str> {
         | Frame::Profile(_)
         | Frame::Attention(_)
         | Frame::Listen(_)
+        | Frame::Rest(_)
+        | Frame::Missing(_)
         | Frame::Enquire(_) => true,
     };
     if fits { Ok(()) } else { Err("a field is longer than it may be") }

@@ -133,6 +133,8 @@ fn frame() -> impl Strategy<Value = Frame> {
         }),
         "[a-zé ]{0,60}".prop_map(|text| Frame::Nudge(Nudge { text })),
         any::<bool>().prop_map(|background| Frame::Attention(Attention { background })),
+        any::<bool>().prop_map(|wanted| Frame::Rest(Rest { wanted })),
+        any::<[u8; 32]>().prop_map(|id| Frame::Missing(Missing { peer: PeerId::from_bytes(id) })),
         number.clone().prop_map(|invitation| Frame::Accept(Accept { invitation })),
         (number.clone(), ".{0,50}").prop_map(|(invitation, text)| {
             Frame::Decline(Decline { invitation, reason: DeclineReason::Full, text })

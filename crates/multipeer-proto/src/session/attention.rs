@@ -91,6 +91,10 @@ impl Session {
         for link in self.attached_links() {
             self.send_activity(link);
         }
+        match activity {
+            Activity::Foreground => self.wake_all(now),
+            Activity::Background => self.begin_to_rest(now),
+        }
         self.tell_hubs();
         if self.looking {
             let foreground = activity == Activity::Foreground;

@@ -62,7 +62,7 @@ impl Dial {
 impl Session {
     /// Begins every dial that is due: to members without a link, and to the invited.
     pub(super) fn start_dials(&mut self, now: Timestamp) {
-        if self.phase != Phase::Running {
+        if self.phase == Phase::Over {
             return;
         }
         let under_way = self.dials.values_mut().filter_map(|dial| dial.in_progress.as_mut());
@@ -121,7 +121,12 @@ impl Session {
 
     /// Those that this peer is to dial come before those that are to dial it.
     fn peers_to_dial(&self) -> Vec<PeerId> {
-        let members = self.members.iter().filter(|(_, member)| member.attached.is_none());
+        // Who leaves dials only those to whom it has something to say.
+        let is_running = self.phase == Phase::Running;
+        let members = self
+            .members
+            .iter()
+            .filter(|(_, member)| !member.is_linked() && (is_running || member.draining));
         let invited = self.outgoing.values().map(|outgoing| outgoing.peer);
         let mut wanted: Vec<PeerId> = members.map(|(&peer, _)| peer).chain(invited).collect();
         wanted.sort_unstable_by_key(|&peer| (self.yields_to(peer), peer));
@@ -254,7 +259,7 @@ impl Session {
 
     /// Dials a peer that has no reason to dial this one.
     pub(super) fn dial_at_once(&mut self, now: Timestamp, peer: PeerId) {
-        if self.phase == Phase::Running {
+        if self.phase != Phase::Over {
             let dial = self.dials.entry(peer).or_insert(Dial::at(now, 0));
             dial.next_at = dial.next_at.min(now);
         }

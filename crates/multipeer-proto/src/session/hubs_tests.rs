@@ -176,7 +176,7 @@ fn of_two_hubs_both_ends_choose_the_same_and_the_other_one_when_it_falls_silent(
             let links = party.links.iter().filter(|(_, ends)| !ends.contains(&1));
             let links = links.filter(|(_, ends)| ends.contains(&byte)).map(|(&link, _)| link);
             let links = links.collect();
-            party.input(byte, Input::Heard { links });
+            party.input(byte, Input::Heard { links, used: Vec::new() });
         }
     }
     party.run();

@@ -364,7 +364,11 @@ impl Session {
     }
 
     /// Withdraws everything that was asked: there is a host now, who alone asks.
-    pub(super) fn leave_inviting_to_host(&mut self, now: Timestamp) {
+    pub(super) fn leave_inviting_to(&mut self, now: Timestamp, host: PeerId) {
+        if self.host.is_some() {
+            return;
+        }
+        self.host = Some(host);
         for invitation in self.outgoing.keys().copied().collect::<Vec<_>>() {
             self.withdraw(now, invitation, InviteError::NotHost);
         }

@@ -16,7 +16,7 @@ use crate::{
     frame::{Frame, GoodbyeReason},
     id::{InvitationId, LinkId, PeerId},
     limits::{
-        DEFAULT_MAX_MESSAGE_BYTES, DEFAULT_MAX_PEERS, DEFAULT_RECONNECT_WINDOW,
+        DEFAULT_MAX_MESSAGE_BYTES, DEFAULT_MAX_PEERS, DEFAULT_RECONNECT_WINDOW, DEFAULT_REST_AFTER,
         DEFAULT_UNVIABLE_AFTER,
     },
     name::{DiscoveryInfo, DisplayName, ServiceType},
@@ -100,6 +100,8 @@ pub struct Config {
     pub reconnect_window: Duration,
     /// Time without a sign of life after which a member is not viable.
     pub unviable_after: Duration,
+    /// Time in which nothing of the application comes or goes on a link, after which a peer in the background asks for its rest.
+    pub rest_after: Duration,
     /// The versions of the protocol that this peer speaks: oldest and newest.
     pub versions: (u16, u16),
     /// The TCP port at which this peer relays for the others in the session, if it is a hub: then it tells them,
@@ -135,6 +137,7 @@ impl Config {
             max_message_bytes: DEFAULT_MAX_MESSAGE_BYTES,
             reconnect_window: DEFAULT_RECONNECT_WINDOW,
             unviable_after: DEFAULT_UNVIABLE_AFTER,
+            rest_after: DEFAULT_REST_AFTER,
             versions: (crate::limits::MIN_VERSION, crate::limits::VERSION),
             relay_port: None,
         }
@@ -243,6 +246,23 @@ pub enum Input {
     Heard {
         /// Which.
         links: Vec<LinkId>,
+        /// Those on which something of the application came or went, or is under way.
+        used: Vec<LinkId>,
+    },
+    /// Answers [`Output::Pause`].
+    Paused {
+        /// Whose link it is about.
+        peer: PeerId,
+        /// Which link.
+        link: LinkId,
+        /// Whether nothing of the application is under way on it: then nothing new begins there before
+        /// [`Output::Resume`] or another [`Output::Attach`].
+        quiet: bool,
+    },
+    /// The application has something for a peer whose link is paused, or rests.
+    Wanted {
+        /// Whom.
+        peer: PeerId,
     },
     /// The packets of a link take another way: from here the other end is at this address, or behind a hub.
     Moved {
@@ -395,6 +415,19 @@ pub enum Output {
         received: u64,
         /// Bytes in the largest reliable message that the peer takes.
         max_message_bytes: usize,
+    },
+    /// Begin nothing new on this link, if nothing of the application is under way on it: no message unconfirmed, no stream
+    /// open. Answer with [`Input::Paused`].
+    Pause {
+        /// Whose.
+        peer: PeerId,
+        /// Which link.
+        link: LinkId,
+    },
+    /// Use the link to this peer again.
+    Resume {
+        /// Whose.
+        peer: PeerId,
     },
     /// The peer has received so many messages.
     Confirmed {

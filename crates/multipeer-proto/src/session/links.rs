@@ -74,6 +74,35 @@ impl Link {
         self.proving.as_ref().is_some_and(Proving::awaits_verdict)
     }
 
+    /// Whether a frame has its place at this point of the link's life.
+    fn takes(&self, frame: &Frame) -> bool {
+        match frame {
+            Frame::Hello(_) => self.proving.as_ref().is_some_and(Proving::awaits_hello),
+            Frame::Proof(_) => self.proving.as_ref().is_some_and(Proving::awaits_proof),
+            Frame::Certificate(_) => self.proving.as_ref().is_some_and(Proving::awaits_certificate),
+            Frame::Profile(_) => self.proving.as_ref().is_some_and(Proving::awaits_profile),
+            Frame::Goodbye(_) => true,
+            Frame::Invite(_) | Frame::Accept(_) | Frame::Decline(_) | Frame::Cancel(_) => {
+                self.hello.is_some()
+            }
+            Frame::Join(_) => self.hello.is_some() && self.join_received.is_none(),
+            Frame::Members(_)
+            | Frame::Introduce(_)
+            | Frame::Remove(_)
+            | Frame::Enquire(_)
+            | Frame::Digest(_)
+            | Frame::Confirm(_)
+            | Frame::Nudge(_)
+            | Frame::Attention(_)
+            | Frame::Listen(_)
+            | Frame::Near(_)
+            | Frame::Rest(_)
+            | Frame::Missing(_)
+            | Frame::Ping(_)
+            | Frame::Pong(_) => self.join_sent.is_some() && self.join_received.is_some(),
+        }
+    }
+
     /// The dialler and the acceptor, and which of them the peer is.
     pub(super) fn ends(&self, own: PeerId) -> ([PeerId; 2], LinkRole) {
         if self.reference.is_some_and(|reference| reference.dialler == own) {
@@ -171,7 +200,7 @@ impl Session {
             Some((GoodbyeReason::Protocol, "this is the peer itself".to_owned()))
         } else if let Some(text) = self.removal_of(peer) {
             Some((GoodbyeReason::Removed, text.to_owned()))
-        } else if self.is_leaving() {
+        } else if self.is_leaving() && !self.is_awaited(peer) {
             Some((GoodbyeReason::Left, String::new()))
         } else if self.is_overrun(peer, direction, remote) {
             Some((GoodbyeReason::Busy, String::new()))
@@ -209,29 +238,7 @@ impl Session {
         if link.join_received.is_none() {
             link.frames_before_join += 1;
         }
-        let in_order = match &frame {
-            Frame::Hello(_) => link.proving.as_ref().is_some_and(Proving::awaits_hello),
-            Frame::Proof(_) => link.proving.as_ref().is_some_and(Proving::awaits_proof),
-            Frame::Certificate(_) => link.proving.as_ref().is_some_and(Proving::awaits_certificate),
-            Frame::Profile(_) => link.proving.as_ref().is_some_and(Proving::awaits_profile),
-            Frame::Goodbye(_) => true,
-            Frame::Invite(_) | Frame::Accept(_) | Frame::Decline(_) | Frame::Cancel(_) => {
-                link.hello.is_some()
-            }
-            Frame::Join(_) => link.hello.is_some() && link.join_received.is_none(),
-            Frame::Members(_)
-            | Frame::Introduce(_)
-            | Frame::Remove(_)
-            | Frame::Enquire(_)
-            | Frame::Digest(_)
-            | Frame::Confirm(_)
-            | Frame::Nudge(_)
-            | Frame::Attention(_)
-            | Frame::Listen(_)
-            | Frame::Near(_)
-            | Frame::Ping(_)
-            | Frame::Pong(_) => link.join_sent.is_some() && link.join_received.is_some(),
-        };
+        let in_order = link.takes(&frame);
         if !in_order {
             return self.misbehaved(now, id, "a frame came where it has no place");
         }
@@ -269,6 +276,8 @@ impl Session {
             Frame::Attention(attention) => self.handle_activity(peer, attention.background),
             Frame::Listen(listen) => self.handle_listen(now, peer, listen.wanted),
             Frame::Near(near) => self.handle_near(now, id, peer, near),
+            Frame::Rest(rest) => self.handle_rest(now, id, peer, rest.wanted),
+            Frame::Missing(missing) => self.wake_if_resting(now, missing.peer),
             Frame::Ping(echo) => self.send(id, Frame::Pong(echo)),
             Frame::Pong(echo) => self.outputs.push_back(Output::Pong { peer, token: echo.token }),
         }
@@ -351,7 +360,8 @@ impl Session {
                 self.drop_link(now, id, reason);
                 self.resend_invitations(now, peer);
             }
-            GoodbyeReason::Unneeded | GoodbyeReason::TimedOut => {
+            GoodbyeReason::Resting if was_attached => self.rest(now, peer, id),
+            GoodbyeReason::Unneeded | GoodbyeReason::TimedOut | GoodbyeReason::Resting => {
                 self.drop_link(now, id, reason);
                 self.fail_sent_invitations(now, peer, id, &InviteError::Refused { reason, text });
             }
@@ -524,6 +534,11 @@ impl Session {
 
     fn is_leaving(&self) -> bool {
         self.phase != super::Phase::Running
+    }
+
+    /// Whether this peer leaves, and has something to say to the peer before it does.
+    fn is_awaited(&self, peer: PeerId) -> bool {
+        self.members.get(&peer).is_some_and(|member| member.draining)
     }
 
     /// Whether the peer is in the session, as far as the application knows.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{
     Activity, DisconnectReason, Event, Output, PeerInfo, Session, Topology, hubs::Listener,
-    viability::Signs,
+    resting::Rest, viability::Signs,
 };
 use crate::{
     frame::{Digest, Frame, GoodbyeReason, Introduce, Join, MemberRecord, Members},
@@ -61,11 +61,15 @@ pub(super) struct Member {
     pub(super) nudges: Option<RecentCount>,
     /// Its signs of life.
     pub(super) signs: Signs,
+    /// Whether its link rests.
+    pub(super) rest: Rest,
+    /// When something of the application last came or went.
+    pub(super) used_at: Timestamp,
     /// How many of its messages have arrived, as far as was reported.
     pub(super) received: u64,
     pub(super) addresses: Vec<SocketAddr>,
     /// Until when it must be attached.
-    deadline: Option<Timestamp>,
+    pub(super) deadline: Option<Timestamp>,
     /// Whether it comes by an invitation between the two, so that this peer introduces it.
     invited: bool,
     /// Whether the session leaves and waits for its confirmations.
@@ -120,7 +124,7 @@ impl Session {
         let known = self.members.len();
         let member = self.members.entry(peer).or_default();
         member.invited |= invited && !member.connected;
-        if member.attached.is_none() && member.deadline.is_none() {
+        if !member.is_linked() && member.deadline.is_none() {
             member.deadline = Some(now + INTRODUCTION_TIMEOUT);
         }
         if self.members.len() != known {
@@ -262,10 +266,12 @@ impl Session {
         member.deadline = None;
         addresses.into_iter().rev().chain(remote).for_each(|address| member.add_address(address));
         let fresh = !member.connected;
-        member.connected = true;
-        member.invited = false;
+        (member.connected, member.invited) = (true, false);
         member.relay_port = relay_port;
         member.listener = Listener::default();
+        let has_rested = member.has_rested();
+        member.rest = Rest::Awake;
+        member.used_at = now;
         let info = member.info(peer);
         self.dials.remove(&peer);
         self.former.remove(&peer);
@@ -284,14 +290,14 @@ impl Session {
         self.tell_activity(id, fresh);
         self.ask_hub(id, peer);
         self.settle_invitations(now, &info);
-        if is_host && self.host.is_none() {
-            self.host = Some(peer);
-            self.leave_inviting_to_host(now);
+        if is_host {
+            self.leave_inviting_to(now, peer);
         }
         if fresh && invited && self.config.topology == Topology::Mesh {
             self.introduce(now, peer, id);
         }
         self.send_removals(id, peer);
+        self.catch_up(now, peer, id, has_rested);
         self.membership_changed(now);
     }
 
@@ -323,6 +329,8 @@ impl Session {
             let of_others = records.iter().filter(|record| record.id != to).cloned();
             self.send_records(link, of_others.collect());
         }
+        // The others learn of it when their lists are compared.
+        self.wake_all(now);
     }
 
     fn send_records(&mut self, link: LinkId, records: Vec<MemberRecord>) {
@@ -345,8 +353,8 @@ impl Session {
 
     /// Tells the peer at the other end of the link of every other member.
     fn send_members(&mut self, now: Timestamp, link: LinkId, to: PeerId) {
-        let attached = self.members.iter().filter(|(_, member)| member.attached.is_some());
-        let others: Vec<PeerId> = attached.map(|(&id, _)| id).filter(|&id| id != to).collect();
+        let linked = self.members.iter().filter(|(_, member)| member.is_linked());
+        let others: Vec<PeerId> = linked.map(|(&id, _)| id).filter(|&id| id != to).collect();
         let records: Vec<MemberRecord> =
             others.into_iter().filter_map(|id| self.record(now, id)).collect();
         self.send_records(link, records);
@@ -380,6 +388,9 @@ impl Session {
                     .voucher
                     .as_ref()
                     .is_some_and(|voucher| self.check_voucher(now, subject, voucher).is_ok());
+            if of_another_start {
+                self.wake_if_resting(now, peer);
+            }
             if gone_for_good
                 || of_another_start
                 || !allowed
@@ -418,13 +429,13 @@ impl Session {
         self.members.get(&record.id).is_some_and(|member| {
             let is_same = member.incarnation == Some(record.incarnation);
             let adds_nothing = record.voucher.is_none() || member.voucher == record.voucher;
-            is_same && adds_nothing && member.attached.is_some()
+            is_same && adds_nothing && member.is_linked()
         })
     }
 
     fn digest(&self) -> Digest {
-        let attached = self.members.iter().filter(|(_, member)| member.attached.is_some());
-        let ids = attached.map(|(id, _)| id).chain([&self.config.id]);
+        let linked = self.members.iter().filter(|(_, member)| member.is_linked());
+        let ids = linked.map(|(id, _)| id).chain([&self.config.id]);
         let mut digest = Digest { sum: 0, count: 0 };
         for id in ids {
             let first = id.as_bytes().first_chunk().copied().unwrap_or_default();
@@ -445,7 +456,7 @@ impl Session {
         }
     }
 
-    fn send_digest_to(&mut self, now: Timestamp, peer: PeerId, link: LinkId) {
+    pub(super) fn send_digest_to(&mut self, now: Timestamp, peer: PeerId, link: LinkId) {
         if let Some(member) = self.members.get_mut(&peer) {
             member.digest_sent_at = Some(now);
         }
@@ -477,7 +488,12 @@ impl Session {
             && member.attached == Some(link)
         {
             member.attached = None;
+            if member.is_resting() {
+                return;
+            }
+            member.rest = Rest::Awake;
             member.deadline = Some(now + window);
+            self.tell_missing(peer);
             self.membership_changed(now);
         }
     }
@@ -509,6 +525,9 @@ impl Session {
 
     /// Ends a membership; what comes over links that stay has nothing to do with it.
     fn end_membership(&mut self, now: Timestamp, peer: PeerId, why: DisconnectReason) {
+        if why == DisconnectReason::Left {
+            self.tell_missing(peer);
+        }
         let Some(member) = self.members.remove(&peer) else {
             return;
         };

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     frame::Goodbye,
+    limits::LISTEN_INTERVAL,
     trust::{Admission, LinkKeys},
     way::Way,
 };
@@ -31,6 +32,8 @@ pub(super) struct Party {
     apart: BTreeSet<[u8; 2]>,
     /// Who sent a frame to whom.
     pub(super) frames: Vec<(u8, u8)>,
+    /// Those whose applications have something under way on every link.
+    pub(super) busy: BTreeSet<u8>,
     /// The relay at which each waits.
     pub(super) homes: BTreeMap<u8, Relay>,
 }
@@ -162,6 +165,10 @@ impl Party {
                     self.links.remove(&link);
                 }
             }
+            Output::Pause { peer, link } => {
+                let quiet = !self.busy.contains(&byte);
+                self.input(byte, Input::Paused { peer, link, quiet });
+            }
             Output::UseRelays(relays) => match relays.first() {
                 Some(&home) => _ = self.homes.insert(byte, home),
                 None => _ = self.homes.remove(&byte),
@@ -170,6 +177,28 @@ impl Party {
             Output::InviteAnswered { result: Err(error), .. } => self.failures.push((byte, error)),
             _ => {}
         }
+    }
+
+    /// Everyone listens for so long, and hears whoever is linked.
+    pub(super) fn listen(&mut self, time: Duration) {
+        let end = self.now + time;
+        while self.now < end {
+            self.wait(LISTEN_INTERVAL);
+            for byte in self.bytes() {
+                let links = self.links.iter().filter(|(_, ends)| ends.contains(&byte));
+                let links = links.map(|(&link, _)| link).collect();
+                self.input(byte, Input::Heard { links, used: Vec::new() });
+            }
+            self.run();
+        }
+    }
+
+    /// Whose links to one of them there are.
+    pub(super) fn linked(&self, byte: u8) -> Vec<u8> {
+        let ends = self.links.values().filter(|ends| ends.contains(&byte));
+        let mut linked: Vec<u8> = ends.map(|&[a, b]| if a == byte { b } else { a }).collect();
+        linked.sort_unstable();
+        linked
     }
 
     /// Has two be where they cannot reach each other, from now on.

@@ -92,6 +92,8 @@ impl Session {
         for link in others {
             self.send(link, passed_on.clone());
         }
+        // The others are told once they have a link.
+        self.wake_all(now);
         let why = DisconnectReason::Removed { by, text: text.clone() };
         self.disconnect(now, subject, why, GoodbyeReason::Removed, &text);
     }

@@ -56,6 +56,8 @@ impl Session {
         let left = left.chain(before).filter(|network| !has_address(network)).collect();
         self.moved = Some(Move { at: now, left });
         self.probe_all();
+        // Those whose links rest are to know where it is now.
+        self.wake_all(now);
     }
 
     pub(super) fn handle_own_networks(&mut self, now: Timestamp, networks: Vec<Network>) {

@@ -54,7 +54,7 @@ fn listen(pair: &mut Pair, times: u32, hears: bool) -> Vec<Vec<SocketAddr>> {
         .flat_map(|_| {
             pair.now = pair.now + LISTEN_INTERVAL;
             let links = if hears { vec![LINK] } else { Vec::new() };
-            pair.alice.handle(pair.now, Input::Heard { links });
+            pair.alice.handle(pair.now, Input::Heard { links, used: Vec::new() });
             dials(pair)
         })
         .collect()
@@ -76,11 +76,11 @@ fn who_has_moved_dials_those_who_do_not_know_of_it_at_once() {
 }
 
 #[test]
-fn who_leaves_and_moves_dials_nobody() {
+fn who_leaves_and_moves_dials_those_who_have_not_confirmed_everything() {
     let mut pair = connected();
     pair.alice.handle(pair.now, Input::Command(Command::Leave));
     moves(&mut pair, 1);
-    assert_eq!(listen(&mut pair, 3, false), [[]; 0]);
+    assert_eq!(listen(&mut pair, 3, false), [[address(0, 2)]]);
     assert!(pair.alice.poll_timeout().is_none_or(|at| at > pair.now), "and waits for nothing");
 }
 

@@ -35,6 +35,10 @@ impl Signs {
     pub(super) fn latest(&self) -> Timestamp {
         self.latest
     }
+
+    pub(super) fn is_missing(&self) -> bool {
+        self.missing
+    }
 }
 
 /// What everyone answers.
@@ -62,7 +66,7 @@ impl Session {
         let patience = self.config.unviable_after;
         let (mut lost, mut probed) = (Vec::new(), Vec::new());
         for (&peer, member) in self.members.iter_mut().filter(|(_, member)| member.connected) {
-            if slept && !member.signs.missing {
+            if member.is_resting() || slept && !member.signs.missing {
                 member.signs.latest = now;
             }
             if now.since(member.signs.latest) < patience {
@@ -75,6 +79,7 @@ impl Session {
         }
         for peer in lost {
             self.event(Event::ViabilityChanged { peer, viable: false });
+            self.tell_missing(peer);
             self.verify(peer);
         }
         // The transport asks again after ever longer pauses; with something new to send it does so at

@@ -24,7 +24,7 @@ fn listen(pair: &mut Pair, times: u32, hears: bool) -> (Vec<bool>, usize) {
     for _ in 0..times {
         pair.now = pair.now + LISTEN_INTERVAL;
         let links = if hears { vec![LINK] } else { Vec::new() };
-        pair.alice.handle(pair.now, Input::Heard { links });
+        pair.alice.handle(pair.now, Input::Heard { links, used: Vec::new() });
         while let Some(output) = pair.alice.poll() {
             match output {
                 Output::Event(Event::ViabilityChanged { peer, viable }) => {

@@ -33,9 +33,11 @@ pub enum Violation {
     BadConfirmation { at: Run, from: PeerId, error: DeliveryError },
     BadMessages { at: Run, from: PeerId, error: MessageError },
     NotHealed { missing: String },
+    OtherMembers { at: Run, listed: Vec<PeerId>, expected: Vec<PeerId> },
     DifferentLinks { between: Run, and: Run },
     EndedInUse { at: Run, peer: PeerId },
     LeftInSilence { at: Run, who: Run },
+    TooManyLinks { at: Run, links: usize },
     LastWordLost { at: Run, who: Run },
     Spins,
 }
@@ -96,6 +98,19 @@ impl fmt::Display for Violation {
             Self::BadMessages { at, from, error } => {
                 write!(f, "3: {at} cannot read the messages of {from:?}: {error}")
             }
+            Self::Spins => f.write_str("somebody wants to be woken over and over"),
+            end => end.fmt_end(f),
+        }
+    }
+}
+
+impl Violation {
+    /// What only the end of a run shows.
+    fn fmt_end(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OtherMembers { at, listed, expected } => {
+                write!(f, "5: after the network healed, {at} lists {listed:?} and not {expected:?}")
+            }
             Self::NotHealed { missing } => write!(f, "5: after the network healed, {missing}"),
             Self::DifferentLinks { between, and } => {
                 write!(f, "1: {between} and {and} do not use the same one link")
@@ -106,10 +121,13 @@ impl fmt::Display for Violation {
             Self::LeftInSilence { at, who } => {
                 write!(f, "8: {at} was not told that {who} has left")
             }
+            Self::TooManyLinks { at, links } => {
+                write!(f, "9: {at} is in the background and keeps {links} links")
+            }
             Self::LastWordLost { at, who } => {
                 write!(f, "8: what {who} said before it left has not come to {at}")
             }
-            Self::Spins => f.write_str("somebody wants to be woken over and over"),
+            _ => Ok(()),
         }
     }
 }

@@ -2,59 +2,69 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use rand::seq::IndexedRandom;
+use rand::seq::IteratorRandom;
 
 use super::{
     Run, Violation,
     world::{Happening, Result, World},
 };
-use crate::{Command, DisconnectReason, PeerId, limits::LEAVE_TIMEOUT};
+use crate::{Command, DisconnectReason, Input, PeerId, limits::LEAVE_TIMEOUT};
 
 /// Time in which everyone must have heard it: what is said last may be under way for a while when the patience is over.
-const HEARD_WITHIN: Duration = LEAVE_TIMEOUT.saturating_add(Duration::from_secs(1));
+const HEARD_WITHIN: Duration = LEAVE_TIMEOUT.saturating_add(Duration::from_millis(1100));
 
 /// Somebody leaves.
 pub(super) struct Farewell {
     who: Run,
-    members: Vec<Run>,
     /// Those who have not heard it yet.
     unaware: BTreeSet<Run>,
 }
 
 impl World {
     /// One of those who are together says something to everyone, and leaves.
-    pub(super) fn say_farewell(&mut self) -> Result {
-        let runs = self.runs();
-        let Some(&who) = runs.choose(&mut self.random) else {
+    pub(super) fn say_farewell(&mut self) {
+        let hosts = self.hosts.iter().enumerate();
+        let hosts = hosts.filter_map(|(index, host)| Some((index, host.as_ref()?)));
+        let Some((index, host)) = hosts.filter(|(_, host)| !host.over).choose(&mut self.random)
+        else {
             self.done = true;
-            return Ok(());
+            return;
         };
-        let Some(index) = self.index_of(who) else { return Ok(()) };
-        let Some(host) = &self.hosts[index] else { return Ok(()) };
-        let members: Vec<Run> =
-            host.session.peers().filter_map(|member| self.run_of(member.id)).collect();
-        let unaware = members.iter().copied().collect();
-        self.farewell = Some(Farewell { who, members, unaware });
+        let who = host.run;
+        let members = host.session.peers();
+        let unaware = members.filter_map(|member| self.run_of(member.id)).collect();
+        self.farewell = Some(Farewell { who, unaware });
         self.send_to_all(index);
+        // At once, or while links are woken for what it said.
+        let leave = Box::new(Input::Command(Command::Leave));
+        self.within(0, 100, Happening::Input { run: who, input: leave });
         self.after(HEARD_WITHIN, Happening::EndFarewell);
-        self.command(index, Command::Leave)
     }
 
-    pub(super) fn heard_farewell(&mut self, at: Run, peer: PeerId, reason: &DisconnectReason) {
-        if let Some(farewell) = &mut self.farewell
-            && farewell.who.id == peer
-            && *reason == DisconnectReason::Left
-        {
-            farewell.unaware.remove(&at);
+    /// Who is told that somebody has left has heard its last word before.
+    pub(super) fn heard_farewell(
+        &mut self,
+        at: Run,
+        peer: PeerId,
+        reason: &DisconnectReason,
+    ) -> Result {
+        match &mut self.farewell {
+            Some(Farewell { who, unaware })
+                if who.id == peer && *reason == DisconnectReason::Left =>
+            {
+                unaware.remove(&at);
+                self.checker.check_last(*who, at)
+            }
+            _ => Ok(()),
         }
     }
 
     pub(super) fn end_farewell(&mut self) -> Result {
         self.done = true;
-        let Some(Farewell { who, members, unaware }) = self.farewell.take() else { return Ok(()) };
-        if let Some(&at) = unaware.first() {
-            return Err(Violation::LeftInSilence { at, who });
+        let Some(Farewell { who, unaware }) = self.farewell.take() else { return Ok(()) };
+        match unaware.first() {
+            Some(&at) => Err(Violation::LeftInSilence { at, who }),
+            None => Ok(()),
         }
-        members.into_iter().try_for_each(|to| self.checker.check_last(who, to))
     }
 }

@@ -17,6 +17,12 @@ pub(super) struct Lane {
     pub(super) inbox: Inbox,
     pub(super) link: Option<LinkId>,
     pub(super) draining: bool,
+    /// Whether nothing new begins on the link.
+    pub(super) paused: bool,
+    /// Whether there is none until the application wants one.
+    pub(super) resting: bool,
+    /// What had come and gone at the last look.
+    pub(super) seen: (u64, u64),
 }
 
 impl Lane {
@@ -27,7 +33,16 @@ impl Lane {
             inbox: Inbox::default(),
             link: None,
             draining: false,
+            paused: false,
+            resting: false,
+            seen: (0, 0),
         }
+    }
+
+    /// Whether something has come or gone since the last look, or is under way.
+    pub(super) fn look(&mut self) -> bool {
+        let seen = (self.outbox.cursor(), self.inbox.received());
+        std::mem::replace(&mut self.seen, seen) != seen || !self.outbox.is_empty()
     }
 }
 

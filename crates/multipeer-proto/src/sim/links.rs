@@ -29,7 +29,7 @@ impl World {
                 let hub = relays.iter().find_map(|relay| self.hub_between(relay.hub, from, to));
                 (direct || hub.is_some()).then_some((a, to, b, hub.filter(|_| !direct)))
             })
-            .filter(|_| !self.random.random_bool(0.05));
+            .filter(|_| self.settling_since.is_some() || !self.random.random_bool(0.05));
         let Some((a, to, b, hub)) = found else {
             self.within(10, 5000, Happening::DialFailed { from, peer, attempt });
             return;
@@ -75,14 +75,15 @@ impl World {
             let session = self.hosts[index].as_ref().map(|host| &host.session);
             let serves = |run: Run| session.is_some_and(|s| s.served().any(|id| id == run.id));
             // Who has left has handed over what it had to say.
-            let reaches = |run| self.index_of(run).is_none_or(|at| self.uses(at, hub, index));
+            let reaches = |run| self.index_of(run).is_none_or(|guest| self.uses(guest, hub, index));
             [a, b].into_iter().all(|run| serves(run) && reaches(run))
         })
     }
 
-    fn uses(&self, index: usize, hub: Run, at: usize) -> bool {
-        let host = self.hosts[index].as_ref();
-        host.is_some_and(|host| host.relays.contains(&hub.id)) && self.reachable(index, at)
+    /// Whether a host uses the relay of a hub, and reaches it.
+    fn uses(&self, guest: usize, hub: Run, hub_index: usize) -> bool {
+        let host = self.hosts[guest].as_ref();
+        host.is_some_and(|host| host.relays.contains(&hub.id)) && self.reachable(guest, hub_index)
     }
 
     /// A hub relays for others than before, or somebody uses other relays.
@@ -250,6 +251,9 @@ impl World {
             self.transmit(index, link, Stream::Control, Packet::Control(goodbye));
         }
         self.transmit(index, link, Stream::Control, Packet::Close);
+        if reason == GoodbyeReason::Resting {
+            self.come_to_rest(index, link);
+        }
         if let Some((id, side)) = self.end_of(index, link)
             && let Some(connection) = self.connections.get_mut(&id)
         {

@@ -30,16 +30,23 @@ impl World {
         };
         let heard: Vec<(LinkId, PeerId)> = host.links.keys().filter_map(alive).collect();
         let links = heard.iter().map(|&(link, _)| link).collect();
+        // Of whom nothing is to be heard.
+        let resting = host.lanes.keys().copied().filter(|&peer| host.session.is_resting(peer));
+        let resting: Vec<PeerId> = resting.collect();
         let now = self.now;
+        let mut used = Vec::new();
         if let Some(host) = &mut self.hosts[index] {
-            host.heard.extend(heard.into_iter().map(|(_, peer)| (peer, now)));
+            let known = heard.into_iter().map(|(_, peer)| peer).chain(resting);
+            host.heard.extend(known.map(|peer| (peer, now)));
+            let lanes = host.lanes.values_mut();
+            used.extend(lanes.filter_map(|lane| if lane.look() { lane.link } else { None }));
         }
         self.after(LOOK, Happening::Listen { run });
-        self.input(run, Input::Heard { links })?;
+        self.input(run, Input::Heard { links, used })?;
         // Told at the latest at the second look after that.
         let patience = DEFAULT_UNVIABLE_AFTER + 2 * LOOK;
         let Some(host) = &self.hosts[index] else { return Ok(()) };
-        let ghost = host.session.peers().map(|peer| peer.id).find(|peer| {
+        let ghost = host.lanes.keys().copied().find(|peer| {
             let heard = host.heard.get(peer).copied().unwrap_or_default();
             host.session.is_viable(*peer) && now.since(heard) > patience
         });

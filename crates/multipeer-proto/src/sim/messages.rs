@@ -66,6 +66,7 @@ impl World {
             return Ok(());
         };
         lane.link = Some(link);
+        (lane.paused, lane.resting) = (false, false);
         if let Err(error) = lane.outbox.handle_resumed(received) {
             return Err(Violation::BadConfirmation { at, from: peer, error });
         }
@@ -143,6 +144,7 @@ impl World {
                     _ = lane.outbox.push(&payload.freeze());
                 }
                 self.pump(index, peer);
+                self.want(index, from, peer);
             }
         }
     }

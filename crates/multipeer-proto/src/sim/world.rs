@@ -2,7 +2,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, BinaryHeap},
+    collections::{BTreeMap, BTreeSet, BinaryHeap},
     net::SocketAddr,
     time::Duration,
 };
@@ -113,6 +113,7 @@ pub(super) enum Happening {
     CheckHealed {
         stable_since: Option<Timestamp>,
     },
+    CheckRest,
     EndFarewell,
 }
 
@@ -130,6 +131,11 @@ pub(super) struct World {
     pub(super) ids: u64,
     pub(super) joining: Joining,
     pub(super) window: Duration,
+    pub(super) rest_after: Duration,
+    /// When some of those who had found together went to the background, ...
+    pub(super) settling_since: Option<Timestamp>,
+    /// ... and who.
+    pub(super) background: BTreeSet<Run>,
     pub(super) scenario: Scenario,
     /// The room of each id that there ever was.
     pub(super) rooms: BTreeMap<PeerId, Room>,
@@ -151,6 +157,7 @@ impl World {
         let peers = random.random_range(2..=options.max_peers.max(2)).min(scenario.max_hosts());
         let joining = if random.random_bool(0.3) { Joining::Ask } else { Joining::Automatic };
         let window = Duration::from_secs(random.random_range(2..=20));
+        let rest_after = Duration::from_millis(random.random_range(500..=3000));
         let mut world = Self {
             options,
             random,
@@ -164,11 +171,14 @@ impl World {
             ids: 0,
             joining,
             window,
+            rest_after,
             scenario,
             rooms: BTreeMap::new(),
             overheard: Vec::new(),
             has_removed: false,
             farewell: None,
+            settling_since: None,
+            background: BTreeSet::new(),
             queue: BinaryHeap::new(),
             happenings: BTreeMap::new(),
             scheduled: 0,
@@ -244,6 +254,7 @@ impl World {
             Happening::Fault => self.fault(),
             Happening::Heal => self.heal(),
             Happening::CheckHealed { stable_since } => self.check_healed(stable_since),
+            Happening::CheckRest => self.check_rest(),
             Happening::EndFarewell => self.end_farewell(),
         }
     }
@@ -314,6 +325,7 @@ impl World {
         self.rooms.insert(id, room);
         let mut config = config_of(run);
         (config.joining, config.reconnect_window) = (self.joining, self.window);
+        config.rest_after = self.rest_after;
         config.admission = self.scenario.admission(host, self.hosts.len());
         config.topology = self.scenario.topology(host);
         config.relay_port = self.scenario.is_hub(host).then_some(RELAY_PORT);
@@ -376,6 +388,12 @@ impl World {
             }
             Output::Confirmed { peer, received } => {
                 self.confirmed(index, run, peer, received)?;
+            }
+            Output::Pause { peer, link } => self.pause(index, run, peer, link),
+            Output::Resume { peer } => {
+                if let Some(lane) = self.lane(index, peer) {
+                    lane.paused = false;
+                }
             }
             Output::Drain { peer } => {
                 if let Some(lane) = self.lane(index, peer) {
@@ -443,7 +461,7 @@ impl World {
             }
             Event::Disconnected { peer, reason } => {
                 self.checker.disconnected(run, peer.id)?;
-                self.heard_farewell(run, peer.id, &reason);
+                self.heard_farewell(run, peer.id, &reason)?;
                 self.within(0, 3000, Happening::Invite { run, peer: peer.id });
             }
             Event::Invitation { peer, invitation, .. } => {

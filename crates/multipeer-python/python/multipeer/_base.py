@@ -147,7 +147,10 @@ class BaseSession:
         self._session.set_discovery_info(list(info.items()))
 
     def set_activity(self, activity: str) -> None:
-        """Tells the others whether anybody looks at this application: ``foreground`` or ``background``."""
+        """Tells the others whether anybody looks at this application: ``foreground`` or ``background``.
+
+        In the background a session looks for nobody, keeps few links, and lets the others rest until there is something to say.
+        """
         self._session.set_activity(activity)
 
     def activity(self, peer: PeerLike) -> Optional[str]:
@@ -157,6 +160,10 @@ class BaseSession:
     def is_viable(self, peer: PeerLike) -> bool:
         """Whether a peer in the session answers."""
         return self._session.is_viable(peer_id(peer))
+
+    def is_resting(self, peer: PeerLike) -> bool:
+        """Whether the link to a peer rests: one of the two is in the background, and neither has said anything for a while."""
+        return self._session.is_resting(peer_id(peer))
 
     def verified(self, peer: PeerLike) -> Optional[str]:
         """How a peer in the session was verified: as :attr:`InvitationReceived.verified`."""

@@ -271,6 +271,7 @@ impl Driver {
                 }
                 _ = answer.send(allowed);
             }
+            Request::Wanted(peer) => self.handle(Input::Wanted { peer }),
             Request::Ticket(answer) => _ = answer.send(self.session.ticket()),
             Request::Run(task) => _ = self.tasks.spawn(task),
             Request::Ping { peer, bytes, mode, answered } => {
@@ -352,17 +353,17 @@ impl Driver {
     }
 
     pub(super) fn link_down(&mut self, link: LinkId) {
-        self.detach_link(link);
+        self.detach_link(link, false);
         self.handle(Input::LinkDown { link });
     }
 
-    /// The link carries nobody's messages any more.
-    pub(super) fn detach_link(&mut self, link: LinkId) {
+    /// The link carries nobody's messages any more. Where it rests, the session is told when another is wanted.
+    pub(super) fn detach_link(&mut self, link: LinkId, rests: bool) {
         let peer = self.lane_links.iter().find(|(_, attached)| **attached == link);
         if let Some(peer) = peer.map(|(&peer, _)| peer) {
             self.lane_links.remove(&peer);
-            if let Some(lane) = self.shared.lane(peer) {
-                lane.link_gone(link);
+            if self.shared.lane(peer).is_some_and(|lane| lane.link_gone(link, rests)) {
+                self.handle(Input::Wanted { peer });
             }
         }
     }

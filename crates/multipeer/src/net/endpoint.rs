@@ -207,9 +207,10 @@ fn sockets(mut builder: Builder, interfaces: &[String], port: u16) -> Result<Bui
 /// interface can answer from there; from another the link would hang after its first packet. So would
 /// those to the peer's other addresses later, as iroh tries with each dial what it was given before.
 pub(crate) fn usable(mut addresses: Vec<SocketAddr>, on_named_interfaces: bool) -> Vec<SocketAddr> {
-    let link_local = |address: &SocketAddr| matches!(address, SocketAddr::V6(v6) if v6.ip().is_unicast_link_local());
     if !on_named_interfaces {
-        addresses.retain(|address| !link_local(address));
+        addresses.retain(
+            |address| !matches!(address, SocketAddr::V6(v6) if v6.ip().is_unicast_link_local()),
+        );
     }
     addresses
 }

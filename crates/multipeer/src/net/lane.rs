@@ -1,6 +1,8 @@
 //! One peer's messages: the queue that the application fills, and the two pumps that move them
 //! over whatever link is attached.
 
+mod resting;
+
 use std::{
     future::poll_fn,
     sync::{
@@ -18,9 +20,15 @@ use multipeer_proto::{
     limits::OUTBOX_BYTES,
     message::{DATAGRAM_OVERHEAD_BYTES, Datagram},
 };
-use tokio::{sync::Notify, task::yield_now};
+use tokio::{
+    sync::{Notify, mpsc},
+    task::yield_now,
+};
 
+pub(crate) use self::resting::Hold;
+use self::resting::{Rest, Traffic};
 use super::{
+    Request,
     doorbell::Doorbell,
     link::MESSAGE_PRIORITY,
     reader::Reader,
@@ -32,7 +40,6 @@ use crate::{
     event::{Event, EventQueue},
     path::Path,
     peer::Peer,
-    stream::StreamError,
 };
 
 /// Messages that are queued before others have their turn at the queue.
@@ -57,6 +64,8 @@ pub(crate) struct Lane {
     called: AtomicBool,
     /// A link took over, or the lane was closed.
     attached: Notify,
+    /// Weak, so that the session ends when the application has dropped all its handles.
+    requests: mpsc::WeakUnboundedSender<Request>,
 }
 
 #[derive(Debug)]
@@ -70,6 +79,13 @@ pub(super) struct State {
     closed: bool,
     draining: bool,
     pub(super) inbox: Inbox,
+    rest: Rest,
+    /// Counts everything that the application has under way on a link, besides messages.
+    held: Arc<()>,
+    /// Datagrams that came or went.
+    datagrams: u64,
+    /// What had come and gone at the last look.
+    seen: Traffic,
 }
 
 impl State {
@@ -86,7 +102,12 @@ impl State {
 }
 
 impl Lane {
-    pub(super) fn new(peer: Peer, max_message_bytes: usize, events: Arc<EventQueue>) -> Arc<Self> {
+    pub(super) fn new(
+        peer: Peer,
+        max_message_bytes: usize,
+        events: Arc<EventQueue>,
+        requests: mpsc::WeakUnboundedSender<Request>,
+    ) -> Arc<Self> {
         let state = State {
             outbox: Outbox::new(OUTBOX_BYTES),
             max_message_bytes,
@@ -96,6 +117,10 @@ impl Lane {
             closed: false,
             draining: false,
             inbox: Inbox::default(),
+            rest: Rest::default(),
+            held: Arc::new(()),
+            datagrams: 0,
+            seen: Traffic::default(),
         };
         Arc::new_cyclic(|lane| Self {
             peer,
@@ -108,6 +133,7 @@ impl Lane {
             work: Notify::new(),
             called: AtomicBool::new(false),
             attached: Notify::new(),
+            requests,
         })
     }
 
@@ -164,25 +190,22 @@ impl Lane {
 
     /// Queues messages while there is room.
     fn try_send_many(&self, messages: &mut &[Bytes]) -> Result<(), SendError> {
-        while !messages.is_empty() {
+        while let [first, rest @ ..] = *messages {
             let mut state = self.state();
-            let mut pushed = Ok(());
-            for _ in 0..MESSAGES_AT_ONCE {
-                let Some((message, rest)) = messages.split_first() else { break };
-                pushed = state.push(self.peer.id, message);
-                if pushed.is_err() {
-                    break;
-                }
-                *messages = rest;
-            }
+            state.push(self.peer.id, first)?;
+            let more = rest.iter().take(MESSAGES_AT_ONCE - 1);
+            let more = more.take_while(|message| state.push(self.peer.id, message).is_ok()).count();
+            *messages = &rest[more..];
             self.see_to_work(state);
-            pushed?;
         }
         Ok(())
     }
 
     /// Something was queued: has it written.
-    fn see_to_work(&self, state: MutexGuard<'_, State>) {
+    fn see_to_work(&self, mut state: MutexGuard<'_, State>) {
+        if state.wants_link() {
+            return self.want_link(state, true);
+        }
         let is_alone = state.outbox.untransmitted() == 1;
         drop(state);
         let is_seen_to = self.called.load(Ordering::SeqCst) || is_alone && self.write_directly();
@@ -211,9 +234,15 @@ impl Lane {
 
     /// Sends a datagram. While the peer's link is being replaced it is lost.
     pub(crate) fn send_datagram(&self, datagram: &Datagram) -> Result<(), UnreliableError> {
-        let Some(connection) = self.state().connection.clone() else {
+        let mut state = self.state();
+        state.datagrams += 1;
+        let Some(connection) = state.connection.clone() else {
+            // The next one finds a link.
+            let wanted = state.wants_link();
+            self.want_link(state, wanted);
             return Ok(());
         };
+        drop(state);
         match connection.send_datagram(datagram.encode()) {
             Err(SendDatagramError::TooLarge) => Err(UnreliableError::TooLarge {
                 bytes: datagram.payload().len(),
@@ -260,6 +289,7 @@ impl Lane {
         let mut state = self.state();
         state.link = Some(link);
         state.is_open = false;
+        state.rest = Rest::Awake;
         *writer = None;
         state.connection = Some(connection);
         state.max_message_bytes = max_message_bytes;
@@ -281,35 +311,22 @@ impl Lane {
         Path::of(&connection, relays)
     }
 
-    /// The connection that carries the lane. Waits while the link is being replaced.
-    pub(crate) async fn connection(&self) -> Result<Connection, StreamError> {
-        loop {
-            let mut attached = std::pin::pin!(self.attached.notified());
-            attached.as_mut().enable();
-            {
-                let state = self.state();
-                if state.closed {
-                    return Err(StreamError::NotConnected(self.peer.id));
-                }
-                if let Some(connection) = state.connection.as_ref().filter(|_| state.is_open) {
-                    return Ok(connection.clone());
-                }
-            }
-            attached.await;
-        }
-    }
-
-    /// The link is gone; messages wait for the next one.
-    pub(super) fn link_gone(&self, link: LinkId) {
+    /// The link is gone; messages wait for the next one. Where it rests that comes when something waits for it: says whether
+    /// something does already.
+    pub(super) fn link_gone(&self, link: LinkId, rests: bool) -> bool {
         let mut writer = self.writer();
         let mut state = self.state();
-        if state.link == Some(link) {
-            state.link = None;
-            state.connection = None;
-            *writer = None;
-            drop((state, writer));
-            *self.reader() = None;
+        if state.link != Some(link) {
+            return false;
         }
+        state.link = None;
+        state.connection = None;
+        let told = !state.outbox.is_empty();
+        state.rest = if rests { Rest::Resting { told } } else { Rest::Awake };
+        *writer = None;
+        drop((state, writer));
+        *self.reader() = None;
+        rests && told
     }
 
     /// Ends it: nothing goes in any more. Returns what was not confirmed.
@@ -380,7 +397,8 @@ impl Lane {
 
     /// Hands a best-effort message to the application.
     pub(super) fn deliver_unreliable(&self, link: LinkId, message: Bytes) {
-        let state = self.state();
+        let mut state = self.state();
+        state.datagrams += 1;
         if state.link == Some(link) {
             self.events.push_unreliable(&self.peer, message, &self.doorbell);
         }

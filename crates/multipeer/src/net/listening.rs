@@ -34,7 +34,11 @@ impl Driver {
                 heard.push(id);
             }
         }
-        self.handle(Input::Heard { links: heard });
+        let lanes = self.lane_links.iter();
+        let used = lanes
+            .filter(|&(&peer, _)| self.shared.with_lane(peer, |lane| lane.look()) == Some(true));
+        let used = used.map(|(_, &link)| link).collect();
+        self.handle(Input::Heard { links: heard, used });
         if self.session.is_behind() {
             // It is told once it has caught up.
             return;

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use iroh::{EndpointAddr, PublicKey, TransportAddr, endpoint::VarInt};
 use multipeer_proto::{
-    DialError, Event as ProtoEvent, Input, LinkId, Output, PeerId, PeerInfo,
+    DialError, Event as ProtoEvent, GoodbyeReason, Input, LinkId, Output, PeerId, PeerInfo,
     delivery::DeliveryError, limits::MAX_STREAMS,
 };
 use tokio::time::timeout;
@@ -69,7 +69,7 @@ impl Driver {
                 }
             }
             Output::CloseLink { link, reason, text } => {
-                self.detach_link(link);
+                self.detach_link(link, reason == GoodbyeReason::Resting);
                 if let Some(closed) = self.links.remove(&link) {
                     closed.close(reason, &text);
                 }
@@ -77,15 +77,13 @@ impl Driver {
             Output::Attach { peer, link, received, max_message_bytes, .. } => {
                 self.attach(peer, link, received, max_message_bytes);
             }
-            Output::Confirmed { peer, received } => {
-                let Some(lane) = self.shared.lane(peer) else {
-                    return;
-                };
-                match lane.handle_confirmed(received) {
-                    Ok(true) => self.handle(Input::Drained { peer }),
-                    Ok(false) => {}
-                    Err(error) => self.misbehaved(peer, error.to_string()),
-                }
+            Output::Confirmed { peer, received } => self.confirmed(peer, received),
+            Output::Pause { peer, link } => {
+                let quiet = self.shared.lane(peer).is_some_and(|lane| lane.pause(link));
+                self.handle(Input::Paused { peer, link, quiet });
+            }
+            Output::Resume { peer } => {
+                _ = self.shared.with_lane(peer, |lane| lane.resume());
             }
             Output::Drain { peer } => {
                 if self.shared.lane(peer).is_some_and(|lane| lane.drain()) {
@@ -206,7 +204,8 @@ impl Driver {
         let connected = self.connecting.take();
         if let Some(peer) = &connected {
             let events = self.shared.events.clone();
-            let lane = Lane::new(peer.clone(), max_message_bytes, events);
+            let requests = self.requests_sender.clone();
+            let lane = Lane::new(peer.clone(), max_message_bytes, events, requests);
             self.shared.insert_lane(peer.id, lane);
         }
         let attached = self.attach_lane(peer, id, received, max_message_bytes);
@@ -253,6 +252,15 @@ impl Driver {
         connection.set_max_concurrent_uni_streams(VarInt::from_u32(1 + MAX_STREAMS));
         let attached = lane.attach(id, connection, received, max_message_bytes);
         Some(attached.map(|()| lane))
+    }
+
+    fn confirmed(&mut self, peer: PeerId, received: u64) {
+        let Some(lane) = self.shared.lane(peer) else { return };
+        match lane.handle_confirmed(received) {
+            Ok(true) => self.handle(Input::Drained { peer }),
+            Ok(false) => {}
+            Err(error) => self.misbehaved(peer, error.to_string()),
+        }
     }
 
     /// The peer's messages break the protocol on whatever link carries them.

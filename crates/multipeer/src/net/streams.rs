@@ -57,7 +57,7 @@ async fn accept(
                     None => return Err("a link has one message stream".to_owned()),
                 },
                 Opened::Named(name, reader, writer) => {
-                    let stream = IncomingStream::new(lane.peer.clone(), name, reader, writer);
+                    let stream = IncomingStream::new(&lane, name, reader, writer);
                     lane.deliver(link, Event::Stream(stream));
                 }
                 Opened::Resource(reader, writer) => {
@@ -113,10 +113,10 @@ impl Lane {
         &self,
         name: &StreamName,
     ) -> Result<(StreamWriter, StreamReader), StreamError> {
-        let connection = self.connection().await?;
+        let (connection, hold) = self.connection().await?;
         let (mut writer, reader) = connection.open_bi().await.map_err(|_| StreamError::LinkLost)?;
         write_header(&mut writer, name).await?;
-        Ok((StreamWriter::new(writer), StreamReader::new(reader)))
+        Ok((StreamWriter::new(writer, hold.clone()), StreamReader::new(reader, hold)))
     }
 
     /// Opens a stream to the peer alone.
@@ -124,10 +124,10 @@ impl Lane {
         &self,
         name: &StreamName,
     ) -> Result<StreamWriter, StreamError> {
-        let connection = self.connection().await?;
+        let (connection, hold) = self.connection().await?;
         let mut writer = connection.open_uni().await.map_err(|_| StreamError::LinkLost)?;
         write_header(&mut writer, name).await?;
-        Ok(StreamWriter::new(writer))
+        Ok(StreamWriter::new(writer, hold))
     }
 }
 

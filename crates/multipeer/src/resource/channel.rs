@@ -8,6 +8,8 @@ use iroh::endpoint::{RecvStream, SendStream};
 use multipeer_proto::resource::{FailureReason, ResourceDecoder, ResourceFrame, TransferFailure};
 use tokio::{sync::mpsc, task::JoinSet, time::timeout};
 
+use crate::net::Hold;
+
 /// Pieces that wait to be written: blocks of 1 MiB, mostly.
 const WAITING_WRITES: usize = 2;
 /// What is shorter than this is put together with what stands beside it, ...
@@ -26,6 +28,7 @@ pub(crate) struct Channel {
     pub(crate) outlet: Outlet,
     pub(crate) inlet: Inlet,
     writing: JoinSet<()>,
+    _hold: Hold,
 }
 
 /// The way to the other side, and what waits to go there.
@@ -50,7 +53,7 @@ pub(crate) struct Inlet {
 pub(crate) struct Interrupted;
 
 impl Channel {
-    pub(crate) fn new(mut writer: SendStream, reader: RecvStream) -> Self {
+    pub(crate) fn new(mut writer: SendStream, reader: RecvStream, hold: Hold) -> Self {
         let (out, mut waiting) = mpsc::channel::<Bytes>(WAITING_WRITES);
         let mut writing = JoinSet::new();
         writing.spawn(async move {
@@ -65,7 +68,7 @@ impl Channel {
         });
         let outlet = Outlet { out, waiting: VecDeque::new(), short: BytesMut::new() };
         let (chunks, decoder) = (VecDeque::new(), ResourceDecoder::default());
-        Self { outlet, inlet: Inlet { reader, chunks, decoder }, writing }
+        Self { outlet, inlet: Inlet { reader, chunks, decoder }, writing, _hold: hold }
     }
 
     /// Says a last word, and waits until everything has arrived.

@@ -155,7 +155,7 @@ pub(crate) async fn handle_stream(
     writer: SendStream,
     reader: RecvStream,
 ) {
-    let mut channel = Channel::new(writer, reader);
+    let mut channel = Channel::new(writer, reader, lane.hold());
     let Ok(Ok(ResourceFrame::Offer(offer))) = timeout(OFFER_TIMEOUT, channel.inlet.frame()).await
     else {
         return;

@@ -110,21 +110,23 @@ impl Outgoing {
         let mut control = reporter.control.clone();
         let open = async {
             let lane = self.shared.wait_for_lane(self.peer.id).await;
-            let connection = lane.connection().await.map_err(|_| Interrupted)?;
-            connection.open_bi().await.map_err(|_| Interrupted)
+            let (connection, hold) = lane.connection().await.map_err(|_| Interrupted)?;
+            let (writer, reader) = connection.open_bi().await.map_err(|_| Interrupted)?;
+            Ok::<_, Interrupted>((writer, reader, hold))
         };
         let opened = tokio::select! {
             opened = timeout_at(deadline, open) => opened,
             () = cancelled(&mut control) => return Err(Ended::Failed(TransferError::cancelled())),
         };
-        let (mut writer, reader) = opened.map_err(|_| Ended::Failed(TransferError::Lost))??;
+        let (mut writer, reader, hold) =
+            opened.map_err(|_| Ended::Failed(TransferError::Lost))??;
         // A stream that has ended already says so when it is written to.
         _ = writer.set_priority(PRIORITY);
         writer.write_all(&[RESOURCE_STREAM]).await.map_err(|_| Interrupted)?;
         let mut attempt = Attempt {
             outgoing: self,
             sending: Sending::new(self.offer.clone(), self.entries.to_vec()),
-            channel: Channel::new(writer, reader),
+            channel: Channel::new(writer, reader, hold),
             reading: None,
         };
         let result = attempt.run(reporter, done).await;

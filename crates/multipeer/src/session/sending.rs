@@ -133,7 +133,7 @@ impl Session {
     }
 
     /// Sends a best-effort message: at most once, in no order, lost when the network loses it, or
-    /// while the peer's link is being replaced. Never waits.
+    /// while the peer's link is being replaced or wakes from its rest. Never waits.
     ///
     /// # Errors
     ///

@@ -14,6 +14,7 @@ mod membership;
 mod messages;
 mod misbehaviour;
 mod resources;
+mod resting;
 mod resumption;
 mod streams;
 mod topology;

@@ -38,11 +38,7 @@ async fn many_messages_arrive_in_order_and_once() {
         alice
     });
     for number in 0..count {
-        let data = bob.wait("a message", |event| match event {
-            Event::Message { data, .. } => Some(data),
-            _ => None,
-        });
-        assert_eq!(data.await[..4], number.to_be_bytes());
+        assert_eq!(bob.data().await[..4], number.to_be_bytes());
     }
     sender.await.unwrap();
 }
@@ -72,11 +68,7 @@ async fn of_several_that_send_at_once_none_waits_for_another_message() {
         begin.wait().await;
         let mut missing: BTreeSet<u8> = (0..SENDERS).collect();
         while !missing.is_empty() {
-            let data = bob.wait("a message of each", |event| match event {
-                Event::Message { data, .. } => Some(data),
-                _ => None,
-            });
-            let data = data.await;
+            let data = bob.data().await;
             assert_eq!(data[1..5], round.to_be_bytes());
             assert!(missing.remove(&data[0]), "twice");
         }
@@ -102,11 +94,7 @@ async fn of_many_that_are_given_up_those_that_are_left_were_not_sent() {
         alice
     });
     for number in 0..COUNT {
-        let data = bob.wait("a message", |event| match event {
-            Event::Message { data, .. } => Some(data),
-            _ => None,
-        });
-        assert_eq!(data.await[..8], number.to_be_bytes());
+        assert_eq!(bob.data().await[..8], number.to_be_bytes());
     }
     rest.await.unwrap();
 }
@@ -139,11 +127,7 @@ async fn what_a_reader_leaves_is_for_the_next() {
     }
     for number in 0..count {
         bob.events = bob.session.events();
-        let data = bob.wait("a message", |event| match event {
-            Event::Message { data, .. } => Some(data),
-            _ => None,
-        });
-        assert_eq!(data.await[..], number.to_be_bytes());
+        assert_eq!(bob.data().await[..], number.to_be_bytes());
     }
 }
 
@@ -164,11 +148,7 @@ async fn a_message_of_16_mib_arrives_and_a_larger_one_is_refused() {
     let (alice, mut bob) = Place::default().pair().await;
     let message = Bytes::from(vec![7; 16 * 1024 * 1024]);
     alice.session.send(bob.id(), message.clone()).await.unwrap();
-    let data = bob.wait("the message", |event| match event {
-        Event::Message { data, .. } => Some(data),
-        _ => None,
-    });
-    assert!(data.await == message);
+    assert!(bob.data().await == message);
     let error = alice.session.send(bob.id(), vec![0; 16 * 1024 * 1024 + 1]).await.unwrap_err();
     assert_eq!(error, SendError::TooLarge { bytes: 16 * 1024 * 1024 + 1, limit: 16 * 1024 * 1024 });
 }
@@ -249,12 +229,7 @@ async fn a_slow_peer_slows_its_sender_and_nobody_else() {
     let mut bob = bob;
     let mut received = 0;
     while received < queued {
-        received += bob
-            .wait("a message", |event| match event {
-                Event::Message { data, .. } => Some(data.len()),
-                _ => None,
-            })
-            .await;
+        received += bob.data().await.len();
     }
     alice.session.send(bob.id(), "the end").await.unwrap();
     assert_eq!(bob.message().await, "the end");

@@ -5,6 +5,7 @@ pub(crate) mod transfers;
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use multipeer::{Event, Events, Peer, PeerId, Session, SessionBuilder, discovery::Neighbourhood};
 use tokio::time::timeout;
 
@@ -106,13 +107,18 @@ impl Host {
         .await
     }
 
-    /// The next message, as text.
-    pub(crate) async fn message(&mut self) -> String {
+    /// The next message.
+    pub(crate) async fn data(&mut self) -> Bytes {
         self.wait("a message", |event| match event {
-            Event::Message { data, .. } => Some(String::from_utf8_lossy(&data).into_owned()),
+            Event::Message { data, .. } => Some(data),
             _ => None,
         })
         .await
+    }
+
+    /// The next message, as text.
+    pub(crate) async fn message(&mut self) -> String {
+        String::from_utf8_lossy(&self.data().await).into_owned()
     }
 
     pub(crate) async fn disconnected(&mut self) -> (Peer, String) {
