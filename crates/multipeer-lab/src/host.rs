@@ -176,13 +176,15 @@ impl Host {
                 }
             });
         }
-        Ok(Program { child, stdin, lines, seen: Vec::new() })
+        let command = [&[program][..], arguments].concat().join(" ");
+        Ok(Program { command, child, stdin, lines, seen: Vec::new() })
     }
 }
 
 /// A program that runs on a host, and the lines that it prints.
 #[derive(Debug)]
 pub struct Program {
+    command: String,
     child: Child,
     stdin: Option<ChildStdin>,
     lines: Receiver<String>,
@@ -316,5 +318,10 @@ impl Program {
 impl Drop for Program {
     fn drop(&mut self) {
         self.kill();
+        // What the others saw may be why a test failed: its own panic shows one program only.
+        if thread::panicking() {
+            let command = self.command.clone();
+            println!("{command} printed\n{}", self.all_lines(Duration::from_secs(1)).join("\n"));
+        }
     }
 }

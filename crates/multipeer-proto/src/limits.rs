@@ -122,6 +122,9 @@ pub const IDLE_LINK_TIMEOUT: Duration = Duration::from_secs(10);
 pub const DEFAULT_INVITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// The longest time that an invitation can ask for.
 pub const MAX_INVITE_TIMEOUT: Duration = Duration::from_hours(1);
+/// Time in which an invitation is not given up for a dial that failed: of a peer that was found a moment ago, the address
+/// that leads to it may not have been heard yet.
+pub const FOUND_IN_PART: Duration = Duration::from_secs(2);
 /// Time for a member that was introduced to be reached; after it the attempt is given up until
 /// the next introduction.
 pub const INTRODUCTION_TIMEOUT: Duration = Duration::from_secs(15);

@@ -248,7 +248,8 @@ impl Session {
     /// Returns as soon as the invitation is under way. [`OutgoingInvitation::answer`] waits for
     /// the answer; who does not wait is told by
     /// [`Event::PeerConnected`](crate::Event::PeerConnected) or
-    /// [`Event::InvitationFailed`](crate::Event::InvitationFailed).
+    /// [`Event::InvitationFailed`](crate::Event::InvitationFailed). One that does not reach the peer fails after a few
+    /// seconds, not with the first try: of who was found a moment ago, not every address may be known.
     ///
     /// # Errors
     ///

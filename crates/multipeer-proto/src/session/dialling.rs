@@ -138,12 +138,11 @@ impl Session {
         let failures = self.dials.get(&peer).map_or(0, |dial| dial.failures);
         let places = self.places_to_dial(peer, failures);
         if places.is_empty() {
-            let error = if self.addresses_of(peer).is_empty() {
-                "no address of it is known".to_owned()
+            if self.addresses_of(peer).is_empty() {
+                self.fail_older_invitations(now, peer, "no address of it is known");
             } else {
-                DialError::Impostor.to_string()
-            };
-            self.fail_invitations(now, peer, &InviteError::Unreachable { error });
+                self.fail_invitations(now, peer, &impostor());
+            }
             self.back_off(now, peer);
             return;
         }
@@ -203,14 +202,18 @@ impl Session {
         };
         let dialled = dial.in_progress.take().map(|attempt| attempt.addresses);
         self.back_off(now, peer);
-        if *error == DialError::Impostor {
+        let is_impostor = *error == DialError::Impostor;
+        if is_impostor {
             self.doubt(now, peer, &dialled.unwrap_or_default());
         }
         if self.has_link(peer) {
             return;
         }
-        let error = InviteError::Unreachable { error: error.to_string() };
-        self.fail_invitations(now, peer, &error);
+        if is_impostor {
+            self.fail_invitations(now, peer, &impostor());
+        } else {
+            self.fail_older_invitations(now, peer, &error.to_string());
+        }
         self.verify(peer);
     }
 
@@ -237,11 +240,11 @@ impl Session {
         }
     }
 
-    /// Whether the dial under way to a member, which had a link, does not lead everywhere where it may be by now.
+    /// Whether the dial under way does not lead everywhere where the peer may be by now: a member, which had a link, or who
+    /// is invited and was heard in part.
     fn is_elsewhere(&self, peer: PeerId) -> bool {
-        let Some(dial) = self.dials.get(&peer).filter(|_| self.is_connected(peer)) else {
-            return false;
-        };
+        let is_urgent = self.is_connected(peer) || self.has_outgoing(peer);
+        let Some(dial) = self.dials.get(&peer).filter(|_| is_urgent) else { return false };
         let places = || self.places_to_dial(peer, dial.failures).addresses;
         (dial.in_progress.as_ref())
             .is_some_and(|attempt| places().iter().any(|to| !attempt.addresses.contains(to)))
@@ -289,6 +292,10 @@ impl Session {
         let waiting = self.dials.iter().filter(|(_, dial)| dial.in_progress.is_none());
         waiting.filter(|&(&peer, _)| !self.has_link(peer)).map(|(_, dial)| dial.next_at).min()
     }
+}
+
+fn impostor() -> InviteError {
+    InviteError::Unreachable { error: DialError::Impostor.to_string() }
 }
 
 /// A pause that doubles with each failure, and of which `spread` takes up to a half.

@@ -1,4 +1,4 @@
-//! Tests of what a session does when another one answers for a peer.
+//! Tests of what a session does when nobody answers for a peer, or another one.
 
 use std::time::Duration;
 
@@ -32,6 +32,16 @@ impl Caller {
         let addresses = addresses.iter().map(|address| address.parse().unwrap()).collect();
         let way = Way::Mdns;
         self.session.handle(self.now, Input::Discovered { announcement, addresses, way });
+    }
+
+    fn invite(&mut self, number: u64) {
+        let command = Command::Invite {
+            peer: id(2),
+            invitation: InvitationId(number),
+            context: Bytes::new(),
+            timeout: Duration::from_secs(30),
+        };
+        self.session.handle(self.now, Input::Command(command));
     }
 
     /// The next dial within so many seconds: its number, and where it leads.
@@ -71,6 +81,7 @@ impl Caller {
     }
 }
 
+const NOWHERE: &str = "[fe80::7]:9";
 const TRUE: &str = "10.0.0.7:9";
 const FALSE: [&str; 2] = ["10.0.0.66:6", "10.0.0.67:6"];
 
@@ -120,19 +131,55 @@ fn the_true_address_is_not_blamed_for_the_false_one() {
 fn an_invitation_of_the_application_is_told_who_answered() {
     let mut caller = Caller::new(Joining::Ask);
     let addresses = vec![FALSE[0].parse().unwrap()];
-    let peer = id(2);
-    caller.session.handle(caller.now, Input::Command(Command::Add { peer, addresses }));
-    let invite = |number: u64| Command::Invite {
-        peer,
-        invitation: InvitationId(number),
-        context: Bytes::new(),
-        timeout: Duration::from_secs(30),
-    };
+    let command = Command::Add { peer: id(2), addresses };
+    caller.session.handle(caller.now, Input::Command(command));
     for number in 1..=2 {
-        caller.session.handle(caller.now, Input::Command(invite(number)));
+        caller.invite(number);
         // The second time nobody is asked.
         assert_eq!(caller.dial(60, &FALSE).is_some(), number == 1);
     }
     let is_told = |error: &InviteError| matches!(error, InviteError::Unreachable { error } if error.contains("another device"));
     assert!(caller.told.len() >= 2 && caller.told.iter().all(is_told), "{:?}", caller.told);
+}
+
+#[test]
+fn an_invitation_outlives_a_dial_to_the_part_of_a_peer_that_was_heard_first() {
+    let mut caller = Caller::new(Joining::Ask);
+    caller.hear(&[NOWHERE]);
+    caller.invite(1);
+    assert_eq!(caller.dial(0, &[]), Some(vec![NOWHERE.to_owned()]));
+    caller.hear(&[TRUE]);
+    assert_eq!(caller.dial(0, &[]), Some(vec![TRUE.to_owned(), NOWHERE.to_owned()]));
+    assert!(caller.told.is_empty(), "{:?}", caller.told);
+}
+
+#[test]
+fn who_is_invited_and_heard_elsewhere_is_dialled_there_though_the_first_dial_hangs() {
+    for joining in [Joining::Ask, Joining::Automatic] {
+        let mut caller = Caller::new(joining);
+        caller.hear(&[NOWHERE]);
+        if joining == Joining::Ask {
+            caller.invite(1);
+        }
+        let (_, first) = caller.next_dial(1).unwrap();
+        assert_eq!(first, [NOWHERE]);
+        let begun = caller.now;
+        caller.hear(&[TRUE]);
+        let (_, second) = caller.next_dial(1).unwrap();
+        assert_eq!(second, [TRUE, NOWHERE]);
+        assert!(caller.now.since(begun) <= Duration::from_millis(200));
+    }
+}
+
+#[test]
+fn an_invitation_of_who_is_nowhere_fails_within_seconds() {
+    let mut caller = Caller::new(Joining::Ask);
+    caller.hear(&[NOWHERE]);
+    caller.invite(1);
+    while caller.told.is_empty() {
+        assert!(caller.dial(5, &[]).is_some());
+        caller.next_dial(0);
+    }
+    assert!(caller.now.since(Timestamp::ZERO) < Duration::from_secs(4), "{:?}", caller.now);
+    assert_eq!(caller.dial(60, &[]), None);
 }

@@ -9,8 +9,8 @@ use crate::{
     frame::{Accept, Cancel, Decline, DeclineReason, Frame, GoodbyeReason, Invite},
     id::{InvitationId, LinkId, PeerId},
     limits::{
-        DEFAULT_INVITE_TIMEOUT, MAX_CONTEXT_BYTES, MAX_INVITATIONS, MAX_INVITE_TIMEOUT,
-        MAX_TEXT_BYTES,
+        DEFAULT_INVITE_TIMEOUT, FOUND_IN_PART, MAX_CONTEXT_BYTES, MAX_INVITATIONS,
+        MAX_INVITE_TIMEOUT, MAX_TEXT_BYTES,
     },
     time::Timestamp,
 };
@@ -20,6 +20,7 @@ use crate::{
 pub(super) struct Outgoing {
     pub(super) peer: PeerId,
     context: Bytes,
+    since: Timestamp,
     deadline: Timestamp,
     sent_on: Option<LinkId>,
     /// Whether the session sent it by itself.
@@ -44,8 +45,14 @@ impl Session {
         let deadline = now + timeout.min(MAX_INVITE_TIMEOUT);
         match self.check_invite(peer, &context) {
             Ok(()) => {
-                let outgoing =
-                    Outgoing { peer, context, deadline, sent_on: None, automatic: false };
+                let outgoing = Outgoing {
+                    peer,
+                    context,
+                    since: now,
+                    deadline,
+                    sent_on: None,
+                    automatic: false,
+                };
                 self.begin_invite(now, invitation, outgoing);
             }
             Err(error) => {
@@ -60,6 +67,7 @@ impl Session {
         let outgoing = Outgoing {
             peer,
             context: Bytes::new(),
+            since: now,
             deadline: now + DEFAULT_INVITE_TIMEOUT,
             sent_on: None,
             automatic: true,
@@ -284,6 +292,18 @@ impl Session {
     pub(super) fn fail_invitations(&mut self, now: Timestamp, peer: PeerId, error: &InviteError) {
         for invitation in self.outgoing_to(peer) {
             self.end_outgoing(now, invitation, Err(error.clone()));
+        }
+    }
+
+    /// The peer was not reached. An invitation outlives this at first: who was found a moment ago may have been heard in
+    /// part, without the address that leads to it.
+    pub(super) fn fail_older_invitations(&mut self, now: Timestamp, peer: PeerId, error: &str) {
+        let error = InviteError::Unreachable { error: error.to_owned() };
+        for invitation in self.outgoing_to(peer) {
+            let since = self.outgoing.get(&invitation).map(|outgoing| outgoing.since);
+            if since.is_some_and(|since| now.since(since) >= FOUND_IN_PART) {
+                self.end_outgoing(now, invitation, Err(error.clone()));
+            }
         }
     }
 

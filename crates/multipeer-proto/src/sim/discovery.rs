@@ -1,10 +1,12 @@
 //! What simulated hosts hear of each other: late, twice, or not at all.
 
+use std::net::SocketAddr;
+
 use rand::RngExt;
 
 use super::{
     Run,
-    world::{Happening, Result, World},
+    world::{Happening, NOWHERE, Result, World},
 };
 use crate::{Announcement, Input, PeerId, PeerInfo, Way};
 
@@ -47,8 +49,15 @@ impl World {
         if !listens && self.random.random_bool(0.9) {
             return Ok(());
         }
-        let addresses = vec![std::net::SocketAddr::from(([10, 0, 0, 1], 1))];
-        self.input(run, Input::Discovered { announcement, addresses, way: Way::Mdns })
+        // At times the address that leads there is heard a moment later than another.
+        let in_part = self.random.random_bool(0.1);
+        let address = if in_part { NOWHERE } else { SocketAddr::from(([10, 0, 0, 1], 1)) };
+        if in_part {
+            let announcement = announcement.clone();
+            self.within(0, 1000, Happening::Hear { run, announcement });
+        }
+        let way = Way::Mdns;
+        self.input(run, Input::Discovered { announcement, addresses: vec![address], way })
     }
 
     pub(super) fn verified(&mut self, run: Run, peer: PeerId) -> Result {

@@ -20,12 +20,19 @@ fn link_bytes(ConnectionId(id): ConnectionId, number: u8) -> [u8; 32] {
 }
 
 impl World {
-    pub(super) fn connect(&mut self, from: Run, peer: PeerId, attempt: u64, relays: &[Relay]) {
+    pub(super) fn connect(
+        &mut self,
+        from: Run,
+        peer: PeerId,
+        attempt: u64,
+        leads_there: bool,
+        relays: &[Relay],
+    ) {
         let target = self.run_of(peer).and_then(|to| self.index_of(to).map(|index| (to, index)));
         let ends = self.index_of(from).zip(target);
         let found = ends
             .and_then(|(a, (to, b))| {
-                let direct = self.reachable(a, b);
+                let direct = leads_there && self.reachable(a, b);
                 let hub = relays.iter().find_map(|relay| self.hub_between(relay.hub, from, to));
                 (direct || hub.is_some()).then_some((a, to, b, hub.filter(|_| !direct)))
             })

@@ -3,7 +3,7 @@
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet, BinaryHeap},
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     time::Duration,
 };
 
@@ -28,6 +28,9 @@ use crate::{
 const MAX_STEPS: u64 = 2_000_000;
 /// How long a packet that cannot get through waits until it is sent again.
 pub(super) const RETRANSMIT: Duration = Duration::from_millis(50);
+
+/// An address at which nobody answers.
+pub(super) const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 9, 9, 9)), 9);
 
 /// The port of every hub's relay.
 const RELAY_PORT: u16 = 3340;
@@ -71,6 +74,8 @@ pub(super) enum Happening {
         from: Run,
         peer: PeerId,
         attempt: u64,
+        /// Whether one of the addresses that are dialled is the peer's.
+        leads_there: bool,
         relays: Vec<Relay>,
     },
     DialFailed {
@@ -232,8 +237,8 @@ impl World {
                 }
                 Ok(())
             }
-            Happening::Connect { from, peer, attempt, relays } => {
-                self.connect(from, peer, attempt, &relays);
+            Happening::Connect { from, peer, attempt, leads_there, relays } => {
+                self.connect(from, peer, attempt, leads_there, &relays);
                 Ok(())
             }
             Happening::DialFailed { from, peer, attempt } => {
@@ -371,12 +376,14 @@ impl World {
 
     fn output(&mut self, index: usize, run: Run, output: Output) -> Result {
         match output {
-            Output::Dial { peer, attempt, relays, .. } => {
+            Output::Dial { peer, attempt, addresses, relays, .. } => {
                 if let Some(host) = &mut self.hosts[index] {
                     host.at_relays.extend(relays.iter().map(|relay| relay.hub));
                 }
                 let latency = self.latency() + self.latency();
-                self.after(latency, Happening::Connect { from: run, peer, attempt, relays });
+                let leads_there = addresses.iter().any(|&address| address != NOWHERE);
+                let dial = Happening::Connect { from: run, peer, attempt, leads_there, relays };
+                self.after(latency, dial);
             }
             Output::SendFrame { link, frame } => {
                 let frame = self.forge(run.id, frame);
