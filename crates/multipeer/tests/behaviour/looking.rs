@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use multipeer::{
-    DiscoveryInfo, DisplayName, Event, Joining, PeerId, ServiceType, Session, Ticket,
+    DiscoveryInfo, DisplayName, Event, Identity, Joining, PeerId, ServiceType, Session, Ticket,
     discovery::Announcement,
 };
 use tokio::time::timeout;
@@ -351,14 +351,14 @@ async fn leaving_ends_the_events_and_is_quick() {
 
 #[tokio::test]
 async fn a_ticket_leads_to_who_cannot_be_heard_with_its_passcode_and_not_to_who_took_its_place() {
-    let [here, elsewhere] = [Place::default(), Place::default()];
-    let mut alice = Host::start(here.builder("Alice").generated_passcode()).await;
+    let mut alice = Host::start(Place::default().builder("Alice").generated_passcode()).await;
     let mut ticket = alice.session.ticket().await.unwrap();
     ticket.passcode = alice.session.passcode().map(|passcode| passcode.to_text());
     let text = ticket.to_string();
     let at = |ticket: &Ticket, name: &str| {
         let builder = Session::builder_for(ticket, name).interfaces(["lo"]);
-        builder.discovery(elsewhere.neighbourhood.clone())
+        // Each is in a place of its own.
+        builder.discovery(Place::default().neighbourhood)
     };
     let mut bob = Host::start(at(&text.parse().unwrap(), "Bob")).await;
     bob.connected_to(&alice).await;
@@ -367,7 +367,7 @@ async fn a_ticket_leads_to_who_cannot_be_heard_with_its_passcode_and_not_to_who_
     alice.session.send(bob.id(), "welcome").await.unwrap();
     assert_eq!(bob.message().await, "welcome");
     // The addresses lead to Alice, and the id is somebody else's.
-    ticket.peers[0].id = PeerId::from_bytes([7; 32]);
+    ticket.peers[0].id = Identity::generate().peer_id();
     let mut carol = Host::start(at(&ticket, "Carol")).await;
     let failed = carol.wait("a failure", |event| match event {
         Event::InvitationFailed { peer, error } => Some((peer.id, error)),
@@ -375,5 +375,6 @@ async fn a_ticket_leads_to_who_cannot_be_heard_with_its_passcode_and_not_to_who_
     });
     let (who, error) = failed.await;
     assert_eq!(who, ticket.peers[0].id, "{error}");
+    assert!(error.to_string().contains("another device answers"), "{error}");
     assert_eq!(carol.session.peers(), []);
 }
