@@ -149,8 +149,8 @@ impl Session {
     ///
     /// Those who are connected stay so, but of its links in a mesh it keeps three, and those to hubs and to the host. Each of the
     /// others rests once nothing was said on it for [`SessionBuilder::rest_after`], and no stream or transfer is
-    /// open: it is closed, and whoever has something to say opens another one at once. Messages and streams wait for that; a
-    /// best-effort message that wakes a link is lost. That a peer whose link rests is gone is noticed by those to whom it
+    /// open: it is closed, and whoever has something to say opens another one at once. Messages and streams wait for that;
+    /// best-effort messages do so for a second. That a peer whose link rests is gone is noticed by those to whom it
     /// keeps one, and else after 30 times that time.
     pub fn set_activity(&self, activity: Activity) {
         self.request(Request::Command(Command::SetActivity(activity)));

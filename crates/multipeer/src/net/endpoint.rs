@@ -48,7 +48,7 @@ pub(super) const MEMBER_WINDOW_BYTES: u32 = 8 * 1024 * 1024;
 /// on a bad network may bring about (docs/performance.md).
 const STREAM_WINDOW_BYTES: u32 = 1280 * 1024;
 /// Bytes of datagrams that wait to be sent, and that wait to be read.
-const DATAGRAM_BUFFER_BYTES: usize = 256 * 1024;
+pub(super) const DATAGRAM_BUFFER_BYTES: usize = 256 * 1024;
 /// Time for an address to become usable, and the pause between two tries.
 const ADDRESS_TIMEOUT: Duration = Duration::from_secs(3);
 const ADDRESS_PAUSE: Duration = Duration::from_millis(200);

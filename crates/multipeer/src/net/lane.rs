@@ -23,10 +23,11 @@ use multipeer_proto::{
 use tokio::{
     sync::{Notify, mpsc},
     task::yield_now,
+    time::Instant,
 };
 
 pub(crate) use self::resting::Hold;
-use self::resting::{Rest, Traffic};
+use self::resting::{Rest, Traffic, Waiting};
 use super::{
     Request,
     doorbell::Doorbell,
@@ -80,6 +81,7 @@ pub(super) struct State {
     draining: bool,
     pub(super) inbox: Inbox,
     rest: Rest,
+    waiting: Waiting,
     /// Counts everything that the application has under way on a link, besides messages.
     held: Arc<()>,
     /// Datagrams that came or went.
@@ -118,6 +120,7 @@ impl Lane {
             draining: false,
             inbox: Inbox::default(),
             rest: Rest::default(),
+            waiting: Waiting::default(),
             held: Arc::new(()),
             datagrams: 0,
             seen: Traffic::default(),
@@ -232,12 +235,14 @@ impl Lane {
         self.state().outbox.transmit(WRITE_BYTES, chunks);
     }
 
-    /// Sends a datagram. While the peer's link is being replaced it is lost.
+    /// Sends a datagram. It wakes a link that rests, and waits for it; while a link is being replaced it is lost.
     pub(crate) fn send_datagram(&self, datagram: &Datagram) -> Result<(), UnreliableError> {
         let mut state = self.state();
         state.datagrams += 1;
         let Some(connection) = state.connection.clone() else {
-            // The next one finds a link.
+            if matches!(state.rest, Rest::Resting { .. }) {
+                state.waiting.push(Instant::now(), datagram.encode());
+            }
             let wanted = state.wants_link();
             self.want_link(state, wanted);
             return Ok(());
@@ -301,6 +306,13 @@ impl Lane {
     pub(super) fn open(&self, link: LinkId) {
         let mut state = self.state();
         state.is_open = state.link == Some(link);
+        let connection = state.connection.clone().filter(|_| state.is_open);
+        if let Some(connection) = connection {
+            for datagram in state.waiting.take(Instant::now()) {
+                // What does not fit is lost, like any datagram.
+                _ = connection.send_datagram(datagram);
+            }
+        }
         drop(state);
         self.attached.notify_waiters();
     }

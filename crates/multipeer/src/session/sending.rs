@@ -133,7 +133,10 @@ impl Session {
     }
 
     /// Sends a best-effort message: at most once, in no order, lost when the network loses it, or
-    /// while the peer's link is being replaced or wakes from its rest. Never waits.
+    /// while the peer's link is being replaced. Never waits.
+    ///
+    /// Where the link rests ([`is_resting`](Self::is_resting)) it is woken, and the message goes with it, if that takes
+    /// less than a second; of many the last 256 KiB do. One that does not fit a datagram is lost then.
     ///
     /// # Errors
     ///

@@ -1,12 +1,27 @@
 //! Whether the application uses a link, and what it has to say when there is none because it rests.
 
-use std::sync::{Arc, MutexGuard};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, MutexGuard},
+    time::Duration,
+};
 
+use bytes::Bytes;
 use iroh::endpoint::Connection;
 use multipeer_proto::LinkId;
+use tokio::time::Instant;
 
 use super::{Lane, State};
-use crate::{net::Request, stream::StreamError};
+use crate::{
+    net::{Request, endpoint::DATAGRAM_BUFFER_BYTES},
+    stream::StreamError,
+};
+
+/// Time that a best-effort message is worth waiting for: a link is woken within milliseconds, if the peer is there.
+const WORTH_SENDING: Duration = Duration::from_secs(1);
+
+/// What a datagram that waits costs besides its bytes, about.
+const WAITING_BYTES: usize = 64;
 
 /// Held by everything that the application has under way on links to a peer, besides messages: none is given up to rest
 /// while there is one.
@@ -33,6 +48,33 @@ pub(super) struct Traffic {
     sent: u64,
     received: u64,
     datagrams: u64,
+}
+
+/// Datagrams for which a link is woken, until it is there: as many bytes as the transport keeps, the latest of them.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    datagrams: VecDeque<(Instant, Bytes)>,
+    bytes: usize,
+}
+
+impl Waiting {
+    pub(super) fn push(&mut self, now: Instant, datagram: Bytes) {
+        self.bytes += datagram.len() + WAITING_BYTES;
+        self.datagrams.push_back((now, datagram));
+        while self.bytes > DATAGRAM_BUFFER_BYTES
+            && let Some((_, oldest)) = self.datagrams.pop_front()
+        {
+            self.bytes -= oldest.len() + WAITING_BYTES;
+        }
+    }
+
+    /// Those that came lately.
+    pub(super) fn take(&mut self, now: Instant) -> impl Iterator<Item = Bytes> + use<> {
+        let all = std::mem::take(self).datagrams.into_iter();
+        let is_late =
+            move |(since, _): &(Instant, Bytes)| now.duration_since(*since) > WORTH_SENDING;
+        all.skip_while(is_late).map(|(_, datagram)| datagram)
+    }
 }
 
 impl State {
@@ -121,5 +163,34 @@ impl Lane {
             // A session that is over ends the lane, too.
             _ = requests.send(Request::Wanted(self.peer.id));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_what_waits_for_a_link_the_latest_is_kept_while_it_is_worth_sending() {
+        let start = Instant::now();
+        let mut waiting = Waiting::default();
+        for number in 0..=255_u8 {
+            let now = start + Duration::from_millis(10) * u32::from(number);
+            waiting.push(now, vec![number; 1984].into());
+        }
+        // 128 of them fit, the first of them from 1.28 s; a second before 2.6 s is 1.6 s.
+        let sent: Vec<u8> =
+            waiting.take(start + Duration::from_millis(2600)).map(|d| d[0]).collect();
+        assert_eq!(sent, (160..=255).collect::<Vec<_>>());
+        assert_eq!(waiting.take(start).count(), 0);
+        waiting.push(start, vec![0; DATAGRAM_BUFFER_BYTES + 1].into());
+        assert_eq!((waiting.bytes, waiting.take(start).count()), (0, 0));
+        for number in 0..200 {
+            waiting.push(start, vec![number; 1984].into());
+        }
+        assert_eq!(
+            waiting.take(start).map(|d| d[0]).collect::<Vec<_>>(),
+            (72..200).collect::<Vec<_>>()
+        );
     }
 }
