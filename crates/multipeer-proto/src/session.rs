@@ -23,6 +23,8 @@ mod members;
 mod nearby;
 mod one_link;
 #[cfg(test)]
+mod one_link_tests;
+#[cfg(test)]
 mod pairing_tests;
 #[cfg(test)]
 mod party;

@@ -245,9 +245,6 @@ impl Session {
         if link.frames_before_join > MAX_FRAMES_BEFORE_JOIN {
             return self.misbehaved(now, id, "too many frames before joining");
         }
-        if link.on_hold && !matches!(frame, Frame::Goodbye(_)) {
-            self.release(now, id);
-        }
         match frame {
             Frame::Hello(hello) => self.handle_hello(now, id, hello),
             Frame::Proof(proof) => self.handle_proof(now, id, &proof),

@@ -190,7 +190,7 @@ impl Session {
         let Some(member) = self.members.get_mut(&link.peer) else {
             return;
         };
-        if link.hello.is_some() && link.join_sent.is_none() {
+        if link.hello.is_some() && !link.on_hold && link.join_sent.is_none() {
             let pairing = member.pairing;
             let received = if pairing.is_some() { member.received } else { 0 };
             let addresses = self.own_addresses.clone();

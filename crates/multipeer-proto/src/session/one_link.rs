@@ -2,8 +2,9 @@
 //!
 //! Both ends must come to the same end without asking each other. The rank of a link decides, and the end that has
 //! dialled the link of the higher rank decides first: while its own dial is under way, it does not say that it joins
-//! over another link, and once it has said so, it gives its dial up. The other end, once it was told so, waits for a
-//! sign before it drops that link for one of a higher rank. So no link ends that both use.
+//! over another link, and once it has said so, it gives its dial up. The other end, once it was told so, keeps that link
+//! until it ends, whatever comes on one of a higher rank: that was said before, and took longer. So no link ends that both
+//! use.
 
 use std::cmp::Reverse;
 
@@ -51,24 +52,24 @@ impl Session {
 
     /// The peer has said hello on the link: is it the one?
     pub(super) fn settle_on_link(&mut self, now: Timestamp, id: LinkId, peer: PeerId) {
-        let awaits_sign = self.links.get(&id).is_some_and(|link| self.may_be_given_up(link));
-        if let Some(link) = self.links.get_mut(&id).filter(|_| awaits_sign) {
+        let waits = self.links.get(&id).is_some_and(|link| self.is_given_up(link));
+        if let Some(link) = self.links.get_mut(&id).filter(|_| waits) {
             link.on_hold = true;
             return;
         }
         self.prefer(now, id, peer);
     }
 
-    /// Whether the peer, which dialled the link, has said that it joins over another one: then it is most likely
-    /// about to end this one.
-    fn may_be_given_up(&self, link: &Link) -> bool {
+    /// Whether the peer, which dialled the link, has said that it joins over another one: then it has ended this one, or is
+    /// about to, unless it ends the other.
+    fn is_given_up(&self, link: &Link) -> bool {
         let by_peer = link.reference.is_some_and(|reference| reference.dialler == link.peer);
         let mut others = self.links.values().filter(|other| other.peer == link.peer);
         by_peer && others.any(|other| other.join_received.is_some() && other.rank() < link.rank())
     }
 
-    /// The peer does use a link, or there is no other any more.
-    pub(super) fn release(&mut self, now: Timestamp, id: LinkId) {
+    /// There is no other link any more.
+    fn release(&mut self, now: Timestamp, id: LinkId) {
         if let Some(link) = self.links.get_mut(&id) {
             link.on_hold = false;
             let peer = link.peer;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use multipeer::{DeclineReason, Event, Invitation, InviteError, Joining};
 use tokio::time::timeout;
 
-use crate::common::{Host, PATIENCE, Place};
+use crate::common::{Host, PATIENCE, Place, until};
 
 async fn asking(place: &Place, name: &str) -> Host {
     Host::start(place.builder(name).joining(Joining::Ask)).await
@@ -163,13 +163,12 @@ async fn a_mesh_closes_itself_when_one_member_brings_another() {
     // One invitation makes them one.
     bob.session.invite(carol.id(), "").await.unwrap();
     invitation(carol).await.accept();
-    bob.connected_to(carol).await;
-    alice.connected_to(dave).await;
-    dave.connected_to(alice).await;
+    for host in [&*alice, bob, carol, dave] {
+        until("everyone is connected", || host.session.peers().len() == 3).await;
+    }
     alice.session.broadcast("all of us").await.unwrap();
     for host in [bob, carol, dave] {
         assert_eq!(host.message().await, "all of us");
-        assert_eq!(host.session.peers().len(), 3);
     }
 }
 

@@ -7,10 +7,20 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use multipeer::{Event, Events, Peer, PeerId, Session, SessionBuilder, discovery::Neighbourhood};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 /// How long anything may take before the test fails. Far longer than it does take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Waits until something holds of which no single event tells.
+pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let look = async {
+        while !holds() {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, look).await.unwrap_or_else(|_| panic!("waited until {what}"));
+}
 
 /// Sessions that find each other, and nobody else.
 #[derive(Clone, Default)]
