@@ -191,8 +191,9 @@ fn a_link_of_1_mbit_is_shared_by_a_file_and_a_chat() {
             .collect();
         times.sort_unstable();
         println!("a message beside the file takes {:.0?}, at most {:.0?}", times[10], times[19]);
-        // The queue of the bottleneck holds 50 ms, and a lost packet is sent again.
-        assert!(times[10] < Duration::from_secs(1), "{times:?}");
+        // The queue of the bottleneck holds 50 ms; a packet that it drops is sent again after a second or two, until the
+        // link has found out how short the way is. Behind the file a message would come after half a minute.
+        assert!(times[10] < Duration::from_millis(2500), "{times:?}");
         receiver
             .wait_json("the file", LONG, |value| (value["event"] == "transferred").then_some(()));
         nobody_went(&mut alice, "Carol");

@@ -158,7 +158,7 @@ impl Session {
                 is_slow: false,
                 is_outdated: false,
             });
-            let first = dial.failures == 0;
+            let first = dial.failures == 0 && dial.follows == 0;
             if first && !self.members.get(&peer).is_some_and(|member| member.connected) {
                 self.event(Event::Connecting(peer));
             }
