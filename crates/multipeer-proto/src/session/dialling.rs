@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
-use super::{Activity, DialError, Event, InviteError, Output, Phase, Session, impostors::Places};
+use super::{Activity, DialError, Event, Output, Phase, Session, impostors::Places};
 use crate::{
     id::PeerId,
     limits::{
@@ -138,11 +138,12 @@ impl Session {
         let failures = self.dials.get(&peer).map_or(0, |dial| dial.failures);
         let places = self.places_to_dial(peer, failures);
         if places.is_empty() {
-            if self.addresses_of(peer).is_empty() {
-                self.fail_older_invitations(now, peer, "no address of it is known");
+            let error = if self.addresses_of(peer).is_empty() {
+                DialError::Failed("no address of it is known".to_owned())
             } else {
-                self.fail_invitations(now, peer, &impostor());
-            }
+                DialError::Impostor
+            };
+            self.note_unreached(now, peer, &error);
             self.back_off(now, peer);
             return;
         }
@@ -202,18 +203,13 @@ impl Session {
         };
         let dialled = dial.in_progress.take().map(|attempt| attempt.addresses);
         self.back_off(now, peer);
-        let is_impostor = *error == DialError::Impostor;
-        if is_impostor {
+        if *error == DialError::Impostor {
             self.doubt(now, peer, &dialled.unwrap_or_default());
         }
         if self.has_link(peer) {
             return;
         }
-        if is_impostor {
-            self.fail_invitations(now, peer, &impostor());
-        } else {
-            self.fail_older_invitations(now, peer, &error.to_string());
-        }
+        self.note_unreached(now, peer, error);
         self.verify(peer);
     }
 
@@ -292,10 +288,6 @@ impl Session {
         let waiting = self.dials.iter().filter(|(_, dial)| dial.in_progress.is_none());
         waiting.filter(|&(&peer, _)| !self.has_link(peer)).map(|(_, dial)| dial.next_at).min()
     }
-}
-
-fn impostor() -> InviteError {
-    InviteError::Unreachable { error: DialError::Impostor.to_string() }
 }
 
 /// A pause that doubles with each failure, and of which `spread` takes up to a half.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Event, InviteError, Joining, Output, PeerInfo, Session};
+use super::{DialError, Event, InviteError, Joining, Output, PeerInfo, Session};
 use crate::{
     frame::{Accept, Cancel, Decline, DeclineReason, Frame, GoodbyeReason, Invite},
     id::{InvitationId, LinkId, PeerId},
@@ -295,13 +295,14 @@ impl Session {
         }
     }
 
-    /// The peer was not reached. An invitation outlives this at first: who was found a moment ago may have been heard in
-    /// part, without the address that leads to it.
-    pub(super) fn fail_older_invitations(&mut self, now: Timestamp, peer: PeerId, error: &str) {
-        let error = InviteError::Unreachable { error: error.to_owned() };
+    /// The peer was not reached. An invitation outlives this at first, unless another one answered: who was found a moment
+    /// ago may have been heard in part, without the address that leads to it.
+    pub(super) fn note_unreached(&mut self, now: Timestamp, peer: PeerId, error: &DialError) {
+        let is_final = *error == DialError::Impostor;
+        let error = InviteError::Unreachable { error: error.to_string() };
         for invitation in self.outgoing_to(peer) {
             let since = self.outgoing.get(&invitation).map(|outgoing| outgoing.since);
-            if since.is_some_and(|since| now.since(since) >= FOUND_IN_PART) {
+            if is_final || since.is_some_and(|since| now.since(since) >= FOUND_IN_PART) {
                 self.end_outgoing(now, invitation, Err(error.clone()));
             }
         }

@@ -68,15 +68,6 @@ impl Session {
         by_peer && others.any(|other| other.join_received.is_some() && other.rank() < link.rank())
     }
 
-    /// There is no other link any more.
-    fn release(&mut self, now: Timestamp, id: LinkId) {
-        if let Some(link) = self.links.get_mut(&id) {
-            link.on_hold = false;
-            let peer = link.peer;
-            self.prefer(now, id, peer);
-        }
-    }
-
     fn prefer(&mut self, now: Timestamp, id: LinkId, peer: PeerId) {
         if self.keep_one_link(now, peer) == Some(id) {
             self.send_invitation(now, peer, id);
@@ -117,11 +108,13 @@ impl Session {
 
     /// A link to the peer came to nothing: another may have waited for that.
     pub(super) fn use_link_that_waited(&mut self, now: Timestamp, peer: PeerId) {
-        let held = |(_, link): &(&LinkId, &Link)| link.peer == peer && link.on_hold;
         if let Some(link) = self.greeted_link(peer) {
             self.offer_join(now, link);
-        } else if let Some((&link, _)) = self.links.iter().find(held) {
-            self.release(now, link);
+        } else if let Some((&id, link)) =
+            self.links.iter_mut().find(|(_, link)| link.peer == peer && link.on_hold)
+        {
+            link.on_hold = false;
+            self.prefer(now, id, peer);
         }
     }
 

@@ -307,13 +307,14 @@ impl Lane {
         let mut state = self.state();
         state.is_open = state.link == Some(link);
         let connection = state.connection.clone().filter(|_| state.is_open);
-        if let Some(connection) = connection {
-            for datagram in state.waiting.take(Instant::now()) {
+        let ready = connection.map(|connection| (connection, state.waiting.take(Instant::now())));
+        drop(state);
+        if let Some((connection, waiting)) = ready {
+            for datagram in waiting {
                 // What does not fit is lost, like any datagram.
                 _ = connection.send_datagram(datagram);
             }
         }
-        drop(state);
         self.attached.notify_waiters();
     }
 
