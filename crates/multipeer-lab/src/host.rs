@@ -126,12 +126,14 @@ impl Host {
         run("bridge", &["link", "set", "dev", &self.cable(), "mcast_flood", "off"]).map(drop)
     }
 
-    /// Lets no more through to the host on its latest cable, such as `40mbit`. Needs `tc`.
-    pub fn limit_download(&self, rate: &str) -> Result<(), Error> {
-        let limit = ["rate", rate, "burst", "256kb", "latency", "50ms"];
-        let begin = ["qdisc", "add", "dev", &self.cable(), "root", "tbf"].map(str::to_owned);
-        let arguments: Vec<&str> = begin.iter().map(String::as_str).chain(limit).collect();
-        run("tc", &arguments).map(drop)
+    /// Lets no more than so many Mbit/s through to the host on its latest cable, whose queue holds 50 ms. Needs `tc`.
+    pub fn limit_download(&self, mbit: u32) -> Result<(), Error> {
+        // tc makes the queue longer by the burst: it is what comes in 10 ms, and two packets at least.
+        let burst = mbit.saturating_mul(1250).max(3200).to_string();
+        let rate = format!("{mbit}mbit");
+        let limit = ["rate", &rate, "burst", &burst, "latency", "50ms"];
+        let begin = ["qdisc", "add", "dev", &self.cable(), "root", "tbf"];
+        run("tc", &[&begin[..], &limit].concat()).map(drop)
     }
 
     fn command(&self, program: &str) -> Command {

@@ -42,7 +42,7 @@ impl Dice {
 fn send_through_everything(lab: &mut Lab, folder: &Folder, source: &str, bytes: u64) {
     let network = lab.network().unwrap();
     let (a, b) = (lab.host_on(network).unwrap(), lab.host_on(network).unwrap());
-    b.limit_download("400mbit").unwrap();
+    b.limit_download(400).unwrap();
     let mut bob = receive(&b, folder);
     let send = ["send", "--json", "--name", "Alice", "--to", "Bob", source];
     let mut alice = a.spawn(&multipeer(), &send).unwrap();
@@ -126,7 +126,7 @@ fn chat_is_quick_while_a_slow_receiver_takes_a_file() {
         write_file(&source, 256 << 20, 1);
         let network = lab.network().unwrap();
         let [a, b, c] = [(); 3].map(|()| lab.host_on(network).unwrap());
-        b.limit_download("40mbit").unwrap();
+        b.limit_download(40).unwrap();
         let mut bob = receive(&b, &folder);
         let mut carol = common::chat(&c, "Carol");
         let send = ["send", "--json", "--name", "Alice", "--to", "Bob", source.to_str().unwrap()];

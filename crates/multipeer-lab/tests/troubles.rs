@@ -36,7 +36,7 @@ fn a_transfer_of_4_gib_to_a_slow_receiver_takes_little_memory() {
         File::create(&source).unwrap().set_len(4 << 30).unwrap();
         let network = lab.network().unwrap();
         let (a, b) = (lab.host_on(network).unwrap(), lab.host_on(network).unwrap());
-        b.limit_download("80mbit").unwrap();
+        b.limit_download(80).unwrap();
         let bob = receive(&b, &folder);
         // Idle: connected, with nothing to send.
         let mut idle = a.spawn(&multipeer(), &["chat", "--json", "--name", "Idle"]).unwrap();
@@ -73,7 +73,7 @@ fn a_disk_that_fills_up_ends_the_transfer_on_both_sides_and_nothing_else() {
         assert!(Command::new("mount").args(mount).status().unwrap().success());
         let network = lab.network().unwrap();
         let (a, b) = (lab.host_on(network).unwrap(), lab.host_on(network).unwrap());
-        b.limit_download("80mbit").unwrap();
+        b.limit_download(80).unwrap();
         let mut bob = receive(&b, &folder);
         let mut alice = send(&a, big.to_str().unwrap());
         wait_progress(&mut alice, "bytes", |value| value["done"].as_u64().unwrap() > 0);
@@ -108,7 +108,7 @@ fn a_person_is_asked_and_sees_how_far_it_is() {
         write_file(song.as_ref(), 8 << 20, 1);
         let network = lab.network().unwrap();
         let (a, b) = (lab.host_on(network).unwrap(), lab.host_on(network).unwrap());
-        b.limit_download("80mbit").unwrap();
+        b.limit_download(80).unwrap();
         let arguments = ["receive", "--name", "Bob", "--dir", &folder.path("to")];
         let bob = b.terminal(&multipeer(), &arguments).unwrap();
         bob.wait_for("who it is", PATIENCE, |screen| screen.contains("waiting as Bob"));
