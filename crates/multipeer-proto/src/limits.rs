@@ -181,7 +181,8 @@ pub const VOUCHER_LIFETIME: Duration = Duration::from_mins(10);
 pub const MAX_CLOCK_SKEW: Duration = Duration::from_mins(10);
 /// Time for the others to dial a peer that is in the background, before it does so itself.
 pub const BACKGROUND_HEAD_START: Duration = Duration::from_secs(3);
-/// Links that a peer in the background keeps, if there are as many: what happens to it is noticed at three places.
+/// Links that a peer in the background keeps, and others at least, if there are as many: what happens to it is noticed
+/// at three places.
 pub const KEPT_LINKS: usize = 3;
 /// Time in which nothing of the application comes or goes on a link, after which a peer in the background asks for its rest.
 pub const DEFAULT_REST_AFTER: Duration = Duration::from_secs(10);

@@ -4,7 +4,7 @@
 //! notice, are slow, cross each other; the network splits; hosts crash and start again, under the
 //! same id or another; discovery lies; datagrams are lost, doubled and reordered. Then all of it
 //! heals, and the peers must find back together; then some go to the
-//! background, and one leaves. The invariants of ARCHITECTURE.md are checked at
+//! background, and one leaves, or vanishes with those who would notice first. The invariants of ARCHITECTURE.md are checked at
 //! every step, and what only the end can tell at the end.
 //!
 //! The same seed gives the same run: `cargo xtask sim --seed 4711` replays it with a log.
@@ -22,6 +22,7 @@ mod messages;
 mod network;
 mod resting;
 mod scenario;
+mod vanishing;
 mod world;
 
 use std::{fmt, time::Duration};
@@ -81,6 +82,8 @@ pub struct Report {
     pub resumptions: u64,
     /// Times that one end of a link had it rest.
     pub rests: u64,
+    /// Peers that were gone at the end, one in the background and those to whom it kept links.
+    pub vanished: u64,
     /// Reliable messages delivered.
     pub delivered: u64,
     /// Best-effort messages delivered.

@@ -48,8 +48,8 @@ fn all_invariants_hold_for_every_seed() {
     // A simulation in which nothing happens proves nothing.
     let total = |count: fn(&sim::Report) -> u64| reports.iter().map(count).sum::<u64>();
     println!(
-        "{} seeds, {} steps, {} faults, {} connections, {} links through hubs, {} resumptions, {} links come to rest, {} reliable and {} \
-         best-effort messages delivered, {} returned; healed after at most {:?}",
+        "{} seeds, {} steps, {} faults, {} connections, {} links through hubs, {} resumptions, {} links come to rest, {} peers vanish at \
+         the end, {} reliable and {} best-effort messages delivered, {} returned; healed after at most {:?}",
         reports.len(),
         total(|r| r.steps),
         total(|r| r.faults),
@@ -57,6 +57,7 @@ fn all_invariants_hold_for_every_seed() {
         total(|r| r.relayed),
         total(|r| r.resumptions),
         total(|r| r.rests),
+        total(|r| r.vanished),
         total(|r| r.delivered),
         total(|r| r.delivered_unreliable),
         total(|r| r.returned),
@@ -66,6 +67,7 @@ fn all_invariants_hold_for_every_seed() {
     assert!(total(|r| r.relayed) > seeds);
     assert!(total(|r| r.resumptions) > seeds);
     assert!(total(|r| r.rests) > seeds);
+    assert!(total(|r| r.vanished) > seeds / 10);
     assert!(total(|r| r.delivered) > 10 * seeds);
     assert!(total(|r| r.delivered_unreliable) > seeds);
     assert!(total(|r| r.returned) > seeds / 10);

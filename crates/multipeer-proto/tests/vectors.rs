@@ -127,7 +127,7 @@ fn trust_frames() -> Vec<(&'static str, Frame)> {
         ("hello to somebody known", Frame::Hello(known)),
         ("nudge", Frame::Nudge(Nudge { text: "look".to_owned() })),
         ("in the background", Frame::Attention(Attention { background: true })),
-        ("rest", Frame::Rest(Rest { wanted: true })),
+        ("rest", Frame::Rest(Rest { wanted: true, witnesses: vec![peer(0xab), peer(0xcd)] })),
         ("missing", Frame::Missing(Missing { peer: peer(0xcd) })),
         ("hello with tags", Frame::Hello(Hello { tags: Some(vec![0x61; 512].into()), ..hello() })),
         ("proof", Frame::Proof(Proof { confirmation: [0xee; 32] })),

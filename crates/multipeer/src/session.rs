@@ -151,7 +151,7 @@ impl Session {
     /// others rests once nothing was said on it for [`SessionBuilder::rest_after`], and no stream or transfer is
     /// open: it is closed, and whoever has something to say opens another one at once. Messages and streams wait for that;
     /// best-effort messages do so for a second. That a peer whose link rests is gone is noticed by those to whom it
-    /// keeps one, and else after 30 times that time.
+    /// keeps one, by the others when all of these are gone, and else after 30 times that time.
     pub fn set_activity(&self, activity: Activity) {
         self.request(Request::Command(Command::SetActivity(activity)));
     }

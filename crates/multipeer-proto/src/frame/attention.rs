@@ -2,6 +2,7 @@
 
 use minicbor::{Decode, Encode};
 
+use super::codec;
 use crate::id::PeerId;
 
 /// Asks the person behind the receiver to look.
@@ -22,14 +23,18 @@ pub struct Attention {
     pub background: bool,
 }
 
-/// Asks for the rest of the link, which the sender uses for nothing new until it is answered: with a goodbye, or with this
-/// saying no.
+/// Asks for the rest of the link, which the sender uses for nothing new until it is answered: with the same and a goodbye,
+/// or with this saying no.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Rest {
     /// Whether the sender wants it.
     #[n(0)]
     pub wanted: bool,
+    /// At most three members who would notice that the sender is gone: none if it does not want it.
+    #[n(1)]
+    #[cbor(with = "codec::ids")]
+    pub witnesses: Vec<PeerId>,
 }
 
 /// Says that a member does not answer the sender any more, or has left: a hint for those whose links to it rest.

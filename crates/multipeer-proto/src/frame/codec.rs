@@ -9,7 +9,7 @@ use super::{Frame, FrameError};
 use crate::{
     id::PeerId,
     limits::{
-        MAX_ADDRESSES, MAX_CHAIN, MAX_CHAIN_BYTES, MAX_CONTEXT_BYTES, MAX_FRAME_BYTES,
+        KEPT_LINKS, MAX_ADDRESSES, MAX_CHAIN, MAX_CHAIN_BYTES, MAX_CONTEXT_BYTES, MAX_FRAME_BYTES,
         MAX_MEMBERS_PER_FRAME, MAX_NEAR_PER_FRAME, MAX_REPEATED, MAX_SECRETS, MAX_TEXT_BYTES,
     },
     name::{DiscoveryInfo, DisplayName, ServiceType},
@@ -91,6 +91,7 @@ pub(super) fn check_lengths(frame: &Frame) -> Result<(), &'static str> {
             list.members.len() <= MAX_MEMBERS_PER_FRAME
                 && list.members.iter().all(|member| addresses_fit(&member.addresses))
         }
+        Frame::Rest(rest) => rest.witnesses.len() <= KEPT_LINKS,
         Frame::Near(near) => {
             near.peers.len() <= MAX_NEAR_PER_FRAME
                 && near.gone.len() <= MAX_REPEATED
@@ -106,7 +107,6 @@ pub(super) fn check_lengths(frame: &Frame) -> Result<(), &'static str> {
         | Frame::Profile(_)
         | Frame::Attention(_)
         | Frame::Listen(_)
-        | Frame::Rest(_)
         | Frame::Missing(_)
         | Frame::Enquire(_) => true,
     };

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::{session::Role, trust::AnnouncedTags, varint};
+use crate::{limits::KEPT_LINKS, session::Role, trust::AnnouncedTags, varint};
 
 fn id() -> impl Strategy<Value = PeerId> {
     any::<[u8; 32]>().prop_map(PeerId::from_bytes)
@@ -133,7 +133,8 @@ fn frame() -> impl Strategy<Value = Frame> {
         }),
         "[a-zé ]{0,60}".prop_map(|text| Frame::Nudge(Nudge { text })),
         any::<bool>().prop_map(|background| Frame::Attention(Attention { background })),
-        any::<bool>().prop_map(|wanted| Frame::Rest(Rest { wanted })),
+        (any::<bool>(), prop::collection::vec(id(), 0..=KEPT_LINKS))
+            .prop_map(|(wanted, witnesses)| Frame::Rest(Rest { wanted, witnesses })),
         any::<[u8; 32]>().prop_map(|id| Frame::Missing(Missing { peer: PeerId::from_bytes(id) })),
         number.clone().prop_map(|invitation| Frame::Accept(Accept { invitation })),
         (number.clone(), ".{0,50}").prop_map(|(invitation, text)| {

@@ -273,7 +273,7 @@ impl Session {
             Frame::Attention(attention) => self.handle_activity(peer, attention.background),
             Frame::Listen(listen) => self.handle_listen(now, peer, listen.wanted),
             Frame::Near(near) => self.handle_near(now, id, peer, near),
-            Frame::Rest(rest) => self.handle_rest(now, id, peer, rest.wanted),
+            Frame::Rest(rest) => self.handle_rest(now, id, peer, &rest),
             Frame::Missing(missing) => self.wake_if_resting(now, missing.peer),
             Frame::Ping(echo) => self.send(id, Frame::Pong(echo)),
             Frame::Pong(echo) => self.outputs.push_back(Output::Pong { peer, token: echo.token }),

@@ -63,6 +63,8 @@ pub(super) struct Member {
     pub(super) signs: Signs,
     /// Whether its link rests.
     pub(super) rest: Rest,
+    /// Who would notice that it is gone while its link rests.
+    pub(super) witnesses: Vec<PeerId>,
     /// When something of the application last came or went.
     pub(super) used_at: Timestamp,
     /// How many of its messages have arrived, as far as was reported.
@@ -525,7 +527,9 @@ impl Session {
 
     /// Ends a membership; what comes over links that stay has nothing to do with it.
     fn end_membership(&mut self, now: Timestamp, peer: PeerId, why: DisconnectReason) {
-        if why == DisconnectReason::Left {
+        // Of who has been silent for a while the others know it.
+        let is_known = self.members.get(&peer).is_some_and(|member| member.signs.is_missing());
+        if why == DisconnectReason::Left || why == DisconnectReason::TimedOut && !is_known {
             self.tell_missing(peer);
         }
         let Some(member) = self.members.remove(&peer) else {

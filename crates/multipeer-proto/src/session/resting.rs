@@ -5,7 +5,9 @@
 //! each knows of the other that it is there, and whoever has something to say dials; messages go on where they stopped.
 //!
 //! Nothing is heard of a peer whose link rests. Those to whom it keeps its links notice that it is gone, and say so to
-//! all; that is a hint, upon which it is dialled. So it is after a long rest in any case.
+//! all; that is a hint, upon which it is dialled. So it is when all of them are gone, too, whom each names before the rest
+//! begins, and after a long rest in any case. And so that somebody is there to say so, nobody lets so many rest that only
+//! a few are left in touch with it.
 
 use std::collections::BTreeSet;
 
@@ -41,7 +43,7 @@ pub(super) enum Rest {
 }
 
 impl Member {
-    /// Whether it is in touch with this peer: by a link, or by one at rest.
+    /// Whether it can be said that it is there: by a link, or by one at rest.
     pub(super) fn is_linked(&self) -> bool {
         self.attached.is_some() || self.is_resting()
     }
@@ -83,6 +85,8 @@ impl Session {
     pub(super) fn see_to_rest(&mut self, now: Timestamp) {
         self.give_up_asking(now);
         self.look_after_long_rests(now);
+        self.look_after_the_unseen(now);
+        self.stay_in_touch(now);
         if !self.wants_rest() {
             return;
         }
@@ -111,13 +115,42 @@ impl Session {
 
     /// Those to whom this peer keeps its links: hubs, the host, and as many as it takes to be a few.
     fn kept(&self) -> BTreeSet<PeerId> {
-        let is_needed = |id: PeerId| self.is_hub(id) || self.host == Some(id);
-        let linked = self.members.iter().filter(|(_, m)| m.is_linked() && !m.signs.is_missing());
-        let mut ids: Vec<PeerId> = linked.map(|(&id, _)| id).collect();
-        // Not the same for everyone, and the same from one look to the next.
-        ids.sort_by_cached_key(|&id| (!is_needed(id), self.spread(id, 0)));
-        let needed = ids.iter().filter(|&&id| is_needed(id)).count();
+        let ids = self.by_use(|member| member.is_linked() && !member.signs.is_missing());
+        let needed = ids.iter().filter(|&&id| self.is_needed(id)).count();
         ids.into_iter().take(needed.max(KEPT_LINKS)).collect()
+    }
+
+    /// The members of which this peer would notice within moments that they are gone, and they of it.
+    fn in_touch(&self) -> Vec<PeerId> {
+        self.by_use(|member| {
+            let is_awake = matches!(member.rest, Rest::Awake | Rest::Woken);
+            member.connected && is_awake && !member.signs.is_missing()
+        })
+    }
+
+    /// Some members: first those whose links are the last to rest, in an order that is not the same for everyone, and the
+    /// same from one look to the next.
+    fn by_use(&self, choose: impl Fn(&Member) -> bool) -> Vec<PeerId> {
+        let is_asking = |member: &Member| {
+            self.activity == Activity::Foreground && member.activity == Activity::Background
+        };
+        let mut chosen: Vec<(&PeerId, &Member)> =
+            self.members.iter().filter(|(_, member)| choose(member)).collect();
+        chosen.sort_by_cached_key(|&(&id, member)| {
+            (!self.is_needed(id), is_asking(member), self.spread(id, 0))
+        });
+        chosen.into_iter().map(|(&id, _)| id).collect()
+    }
+
+    fn is_needed(&self, peer: PeerId) -> bool {
+        self.is_hub(peer) || self.host == Some(peer)
+    }
+
+    /// What this peer says when it wants a link to rest.
+    fn ask(&self) -> Frame {
+        let mut witnesses = self.in_touch();
+        witnesses.truncate(KEPT_LINKS);
+        Frame::Rest(Ask { wanted: true, witnesses })
     }
 
     /// Whether nothing is under way on a link, as the driver found.
@@ -132,28 +165,33 @@ impl Session {
             return;
         };
         let Rest::Pausing { asked } = member.rest else { return };
-        member.rest = Rest::Awake;
         member.used_at = now;
-        match (quiet, asked) {
-            (true, true) => self.rest(now, peer, link),
-            (true, false) => {
-                member.rest = Rest::Asked { since: now, wanted: false };
-                self.send(link, Frame::Rest(Ask { wanted: true }));
+        if !quiet {
+            member.rest = Rest::Awake;
+            if asked {
+                self.send(link, no());
             }
-            (false, true) => self.send(link, Frame::Rest(Ask { wanted: false })),
-            (false, false) => {}
+            return;
+        }
+        let ask = self.ask();
+        self.send(link, ask);
+        if asked {
+            self.rest(now, peer, link);
+        } else if let Some(member) = self.members.get_mut(&peer) {
+            member.rest = Rest::Asked { since: now, wanted: false };
         }
     }
 
     /// The other side asks for rest, or does not want it.
-    pub(super) fn handle_rest(&mut self, now: Timestamp, link: LinkId, peer: PeerId, wanted: bool) {
-        let may_rest = self.may_let_rest(peer);
+    pub(super) fn handle_rest(&mut self, now: Timestamp, link: LinkId, peer: PeerId, ask: &Ask) {
+        let may_rest = ask.wanted && self.may_let_rest(peer, &ask.witnesses);
         let Some(member) = self.members.get_mut(&peer).filter(|m| m.attached == Some(link)) else {
             return;
         };
-        match (wanted, member.rest) {
+        member.witnesses.clone_from(&ask.witnesses);
+        match (ask.wanted, member.rest) {
             (true, Rest::Asked { .. }) => self.rest(now, peer, link),
-            (true, _) if !may_rest => self.send(link, Frame::Rest(Ask { wanted: false })),
+            (true, _) if !may_rest => self.send(link, no()),
             (true, before) => {
                 member.rest = Rest::Pausing { asked: true };
                 // Else the question is under way.
@@ -166,10 +204,19 @@ impl Session {
         }
     }
 
-    /// Whether a link may rest whose other end asks for it.
-    fn may_let_rest(&self, peer: PeerId) -> bool {
-        let keeps = || self.wants_rest() && self.kept().contains(&peer);
-        self.phase == Phase::Running && self.config.relay_port.is_none() && !keeps()
+    /// Whether a link may rest whose other end asks for it, and names these witnesses.
+    fn may_let_rest(&self, peer: PeerId, witnesses: &[PeerId]) -> bool {
+        let keeps = || {
+            if self.wants_rest() {
+                return self.kept().contains(&peer);
+            }
+            self.in_touch().iter().filter(|&&id| id != peer).count() < KEPT_LINKS
+        };
+        let seen = self.seen(Some(peer));
+        self.phase == Phase::Running
+            && self.config.relay_port.is_none()
+            && !keeps()
+            && witnesses.iter().any(|witness| seen.contains(witness))
     }
 
     /// The link is used as before.
@@ -208,7 +255,7 @@ impl Session {
                 let (asked, link) = (*asked, member.attached);
                 self.resume(now, peer);
                 if let Some(link) = link.filter(|_| asked) {
-                    self.send(link, Frame::Rest(Ask { wanted: false }));
+                    self.send(link, no());
                 }
             }
             // Whether there is a link the answer tells.
@@ -244,13 +291,26 @@ impl Session {
         link: LinkId,
         has_rested: bool,
     ) {
-        if has_rested && self.config.topology == Topology::Mesh {
+        let is_mesh = self.config.topology == Topology::Mesh;
+        if is_mesh && has_rested {
             // Each may have been told of others meanwhile.
             self.send_digest_to(now, peer, link);
+        }
+        let missing = self.members.iter().filter(|(_, m)| m.connected && m.signs.is_missing());
+        let missing = missing.filter(|&(&id, _)| is_mesh && self.may_rest_between(peer, id));
+        // While there was no link it could not be told.
+        for peer in missing.map(|(&id, _)| id).collect::<Vec<_>>() {
+            self.send(link, Frame::Missing(Missing { peer }));
         }
         if self.members.get(&peer).is_some_and(|member| member.draining) {
             self.outputs.push_back(Output::Drain { peer });
         }
+    }
+
+    /// Whether the link between two members may rest, as far as is known here.
+    fn may_rest_between(&self, one: PeerId, other: PeerId) -> bool {
+        let members = [one, other].map(|id| self.members.get(&id));
+        one != other && members.iter().flatten().any(|m| m.activity == Activity::Background)
     }
 
     /// Uses links again about which nobody answers.
@@ -278,26 +338,73 @@ impl Session {
         }
     }
 
+    /// Dials those of whom nobody is left who would tell that they are gone.
+    fn look_after_the_unseen(&mut self, now: Timestamp) {
+        let resting = self.by_use(Member::is_resting);
+        if resting.is_empty() {
+            return;
+        }
+        let seen = self.seen(None);
+        // Who is in touch with nobody is most likely away itself.
+        if seen.is_empty() {
+            return;
+        }
+        for peer in resting.into_iter().filter(|peer| !seen.contains(peer)) {
+            self.wake(now, peer);
+        }
+    }
+
+    /// The members but one that answer this peer, those of whom one of these is a witness, and so on: a few that are
+    /// witnesses of each other alone may all be gone.
+    fn seen(&self, but: Option<PeerId>) -> BTreeSet<PeerId> {
+        let answers = |member: &Member| member.attached.is_some() && !member.signs.is_missing();
+        let answering = self.members.iter().filter(|&(&id, m)| Some(id) != but && answers(m));
+        let mut seen: BTreeSet<PeerId> = answering.map(|(&id, _)| id).collect();
+        let mut unseen = self.by_use(Member::is_resting);
+        loop {
+            let before = unseen.len();
+            unseen.retain(|peer| {
+                let witnesses = self.members.get(peer).map(|member| &member.witnesses);
+                let is_seen = witnesses.into_iter().flatten().any(|id| seen.contains(id));
+                !(is_seen && seen.insert(*peer))
+            });
+            if unseen.len() == before {
+                return seen;
+            }
+        }
+    }
+
+    /// Has a few links in use: of those whose links rest, others tell that they are gone.
+    fn stay_in_touch(&mut self, now: Timestamp) {
+        let resting = self.by_use(Member::is_resting);
+        if resting.is_empty() {
+            return;
+        }
+        let lacking = KEPT_LINKS.saturating_sub(self.in_touch().len());
+        for peer in resting.into_iter().take(lacking) {
+            self.wake(now, peer);
+        }
+    }
+
     /// A member does not answer, its link is lost, or it is one no more from here on: those are told whose links to it may
     /// rest.
     pub(super) fn tell_missing(&mut self, missing: PeerId) {
-        let Some(activity) = self.members.get(&missing).map(|member| member.activity) else {
-            return;
-        };
         if self.phase != Phase::Running || self.config.topology != Topology::Mesh {
             return;
         }
-        // Who hears of hardly anybody is most likely away itself.
-        let linked = || self.members.values().filter(|member| member.is_linked());
-        if 2 * linked().filter(|member| member.signs.is_missing()).count() > linked().count() {
+        let linked = || self.members.iter().filter_map(|(id, m)| Some((*id, m, m.attached?)));
+        // Who hears of nobody is most likely away itself.
+        if linked().all(|(_, member, _)| member.signs.is_missing()) {
             return;
         }
-        let may_rest = |of: Activity| of == Activity::Background;
-        let told = self.members.iter().filter(|&(&id, member)| {
-            id != missing && (may_rest(activity) || may_rest(member.activity))
-        });
-        for link in told.filter_map(|(_, member)| member.attached).collect::<Vec<_>>() {
+        let told = linked().filter(|&(peer, ..)| self.may_rest_between(peer, missing));
+        for link in told.map(|(_, _, link)| link).collect::<Vec<_>>() {
             self.send(link, Frame::Missing(Missing { peer: missing }));
         }
     }
+}
+
+/// The link is not to rest.
+fn no() -> Frame {
+    Frame::Rest(Ask { wanted: false, witnesses: Vec::new() })
 }

@@ -22,12 +22,16 @@ fn set_activity(party: &mut Party, byte: u8, activity: Activity) {
 
 /// Seven that are together. Nobody has anything to say.
 fn together() -> Party {
-    let mut party = Party::of((0..COUNT).map(|_| Admission::open()));
-    for byte in 2..=COUNT {
+    together_of(COUNT)
+}
+
+fn together_of(count: u8) -> Party {
+    let mut party = Party::of((0..count).map(|_| Admission::open()));
+    for byte in 2..=count {
         party.bring_in(1, byte);
         party.listen(Duration::from_secs(1));
     }
-    assert_eq!(party.linked(1).len(), 6);
+    assert_eq!(party.linked(1).len(), usize::from(count) - 1);
     party.events.clear();
     party
 }
@@ -163,8 +167,11 @@ fn asking() -> (Party, PeerId, LinkId) {
     let asked: Vec<_> = asked.collect();
     assert_eq!(asked.len(), 6 - KEPT_LINKS);
     let (peer, link) = asked[0];
-    let asks = Output::SendFrame { link, frame: Frame::Rest(frame::Rest { wanted: true }) };
-    assert_eq!(outputs(&mut party, Input::Paused { peer, link, quiet: true }), [asks]);
+    let asks = outputs(&mut party, Input::Paused { peer, link, quiet: true });
+    let [Output::SendFrame { link: on, frame: Frame::Rest(ask) }] = &asks[..] else {
+        panic!("{asks:?}");
+    };
+    assert!(*on == link && ask.wanted && ask.witnesses.len() == KEPT_LINKS);
     (party, peer, link)
 }
 
@@ -186,7 +193,7 @@ fn a_link_is_used_again_when_nobody_says_whether_it_may_rest() {
 fn who_leaves_while_it_asks_for_rest_says_so_once_it_is_answered() {
     let drain = |peer| Output::Drain { peer };
     let answers = [
-        Frame::Rest(frame::Rest { wanted: false }),
+        Frame::Rest(frame::Rest { wanted: false, witnesses: Vec::new() }),
         Frame::Goodbye(frame::Goodbye { reason: GoodbyeReason::Resting, text: String::new() }),
     ];
     for frame in answers {
@@ -275,6 +282,92 @@ fn nobody_rests_for_ever_unseen() {
     party.listen(DEFAULT_REST_AFTER * LONGEST_REST + Duration::from_secs(40));
     assert_eq!(party.reasons(1, other), [DisconnectReason::TimedOut]);
     assert_eq!(party.reasons(other, 1), [DisconnectReason::TimedOut]);
+}
+
+#[test]
+fn that_a_peer_is_gone_with_all_who_would_have_noticed_is_noticed() {
+    let mut party = together_of(10);
+    set_activity(&mut party, 1, Activity::Background);
+    party.listen(REST);
+    let mut gone = party.linked(1);
+    assert_eq!(gone.len(), KEPT_LINKS);
+    gone.push(1);
+    for &byte in &gone {
+        (1..=10).filter(|&other| other != byte).for_each(|other| party.part(byte, other));
+    }
+    party.run();
+    // First those whose links are in use are missed, then those who named them.
+    party.listen(2 * (DEFAULT_UNVIABLE_AFTER + Duration::from_secs(1)));
+    for byte in (1..=10).filter(|byte| !gone.contains(byte)) {
+        assert!(!party.sessions[&byte].is_viable(id(1)), "{byte}");
+        assert_eq!(party.sessions[&byte].peers().count(), 9);
+    }
+}
+
+#[test]
+fn who_is_linked_again_hears_who_has_been_missed_meanwhile() {
+    let mut party = together();
+    set_activity(&mut party, 1, Activity::Background);
+    everyone_but(1).into_iter().for_each(|byte| party.part(1, byte));
+    party.listen(DEFAULT_UNVIABLE_AFTER + Duration::from_secs(1));
+    party.cut(2, 3);
+    let mut told = Vec::new();
+    while let Some((byte, output)) =
+        party.sessions.iter_mut().find_map(|(&byte, session)| Some((byte, session.poll()?)))
+    {
+        if let Output::SendFrame { link, frame: Frame::Missing(missing) } = &output {
+            told.push((byte, party.other_end(*link, byte).unwrap(), missing.peer));
+        }
+        party.carry_out(byte, output);
+    }
+    told.sort_unstable();
+    assert_eq!(told, [(2, 3, id(1)), (3, 2, id(1))]);
+}
+
+#[test]
+fn a_peer_whose_witnesses_leave_is_asked_and_names_others() {
+    let mut party = together_of(10);
+    set_activity(&mut party, 1, Activity::Background);
+    party.listen(REST);
+    let witnesses = party.linked(1);
+    for &byte in &witnesses {
+        party.command(byte, Command::Leave);
+    }
+    party.listen(3 * REST);
+    assert_eq!(party.linked(1).len(), KEPT_LINKS);
+    let left = (2..=10).filter(|byte| !witnesses.contains(byte));
+    assert!(left.clone().all(|byte| party.sessions[&byte].is_viable(id(1))));
+    assert_eq!(left.filter(|byte| party.sessions[byte].is_resting(id(1))).count(), 3);
+}
+
+#[test]
+fn among_many_in_the_background_nobody_is_left_without_a_few_in_touch() {
+    for alone in 1..=COUNT {
+        let mut party = together();
+        let others = everyone_but(alone);
+        others.iter().for_each(|&byte| set_activity(&mut party, byte, Activity::Background));
+        party.listen(3 * REST);
+        let links = |party: &Party| {
+            let session = &party.sessions[&alone];
+            others.iter().map(|&byte| session.attached(id(byte))).collect::<Vec<_>>()
+        };
+        let before = links(&party);
+        assert!((KEPT_LINKS..6).contains(&before.iter().flatten().count()), "{alone}: {before:?}");
+        party.listen(Duration::from_mins(1));
+        assert_eq!(links(&party), before, "{alone}: links that stay are not woken over and over");
+    }
+}
+
+#[test]
+fn who_is_left_by_all_in_touch_with_it_wakes_others() {
+    let mut party = together_of(10);
+    (2..=10).for_each(|byte| set_activity(&mut party, byte, Activity::Background));
+    party.listen(3 * REST);
+    let in_touch = party.linked(1);
+    assert!((KEPT_LINKS..7).contains(&in_touch.len()), "{in_touch:?}");
+    in_touch.into_iter().for_each(|byte| party.command(byte, Command::Leave));
+    party.listen(Duration::from_secs(3));
+    assert!(party.linked(1).len() >= KEPT_LINKS.min(party.peers(1).len()), "{:?}", party.linked(1));
 }
 
 #[test]

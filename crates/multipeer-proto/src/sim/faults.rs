@@ -166,9 +166,19 @@ impl World {
 
     /// A host stops without a word, and starts again under its old id or a new one.
     pub(super) fn crash(&mut self, index: usize) {
-        let Some(host) = self.hosts[index].take() else {
-            return;
-        };
+        let Some(run) = self.stop(index) else { return };
+        if self.random.random_bool(0.5) {
+            // Within the others' reconnect window more often than not.
+            let delay = Duration::from_millis(self.random.random_range(0..6000));
+            self.after(delay, Happening::Restart { host: index, id: run.id });
+        } else {
+            self.within(0, 6000, Happening::Start { host: index });
+        }
+    }
+
+    /// A host stops without a word.
+    pub(super) fn stop(&mut self, index: usize) -> Option<Run> {
+        let host = self.hosts[index].take()?;
         let affected: Vec<(ConnectionId, Side)> = self
             .connections
             .iter_mut()
@@ -189,14 +199,7 @@ impl World {
         for (connection, side) in affected {
             self.within(0, IDLE.1, Happening::LinkDown { connection, side });
         }
-        if self.random.random_bool(0.5) {
-            // Within the others' reconnect window more often than not.
-            let id = host.run.id;
-            let delay = Duration::from_millis(self.random.random_range(0..6000));
-            self.after(delay, Happening::Restart { host: index, id });
-        } else {
-            self.within(0, 6000, Happening::Start { host: index });
-        }
+        Some(host.run)
     }
 
     /// Discovery claims that somebody is gone who is not, or has never been.

@@ -10,7 +10,7 @@ use super::{
 use crate::{Activity, Command, Input, PeerId, Timestamp};
 
 /// Time that a network may take to heal before that counts as failed.
-const HEAL_LIMIT: Duration = Duration::from_mins(5);
+const HEAL_LIMIT: Duration = Duration::from_mins(1);
 /// Pause between two looks whether everyone has found back.
 const HEAL_CHECK: Duration = Duration::from_millis(250);
 /// How long everyone must stay together.

@@ -72,7 +72,9 @@ impl World {
         let Some(since) = self.settling_since else { return Ok(()) };
         match self.missing().or_else(|| self.too_many_links()) {
             None => {
-                self.say_farewell();
+                if !self.random.random_bool(0.3) || !self.vanish() {
+                    self.say_farewell();
+                }
                 Ok(())
             }
             Some(violation) if self.now.since(since) > self.longest_settling() => Err(violation),

@@ -119,6 +119,7 @@ pub(super) enum Happening {
         stable_since: Option<Timestamp>,
     },
     CheckRest,
+    EndVanishing,
     EndFarewell,
 }
 
@@ -149,6 +150,8 @@ pub(super) struct World {
     /// Whether somebody was removed: of two that remove each other at once either may stay.
     pub(super) has_removed: bool,
     pub(super) farewell: Option<Farewell>,
+    /// Those who are gone for good, of whom everyone must have noticed it in the end.
+    pub(super) vanished: Vec<Run>,
     queue: BinaryHeap<Reverse<(Timestamp, u64)>>,
     happenings: BTreeMap<u64, Happening>,
     pub(super) scheduled: u64,
@@ -182,6 +185,7 @@ impl World {
             overheard: Vec::new(),
             has_removed: false,
             farewell: None,
+            vanished: Vec::new(),
             settling_since: None,
             background: BTreeSet::new(),
             queue: BinaryHeap::new(),
@@ -260,6 +264,7 @@ impl World {
             Happening::Heal => self.heal(),
             Happening::CheckHealed { stable_since } => self.check_healed(stable_since),
             Happening::CheckRest => self.check_rest(),
+            Happening::EndVanishing => self.end_vanishing(),
             Happening::EndFarewell => self.end_farewell(),
         }
     }
