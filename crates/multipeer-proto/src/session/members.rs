@@ -91,6 +91,11 @@ impl Member {
         }
     }
 
+    /// When it is disconnected unless there is a link. Who is to hear that this peer leaves is waited for until it has left.
+    fn gives_up_at(&self) -> Option<Timestamp> {
+        self.deadline.filter(|_| !self.draining)
+    }
+
     /// Whether it is known to have this incarnation.
     pub(super) fn is_of(&self, incarnation: u64) -> bool {
         self.incarnation == Some(incarnation)
@@ -501,12 +506,12 @@ impl Session {
     }
 
     pub(super) fn members_timeout(&self) -> Option<Timestamp> {
-        let deadlines = self.members.values().filter_map(|member| member.deadline);
+        let deadlines = self.members.values().filter_map(Member::gives_up_at);
         deadlines.chain(self.introduce_at).min()
     }
 
     pub(super) fn expire_members(&mut self, now: Timestamp) {
-        let late = self.members.iter().filter(|(_, m)| m.deadline.is_some_and(|at| at <= now));
+        let late = self.members.iter().filter(|(_, m)| m.gives_up_at().is_some_and(|at| at <= now));
         for peer in late.map(|(&peer, _)| peer).collect::<Vec<_>>() {
             self.disconnect(now, peer, DisconnectReason::TimedOut, GoodbyeReason::TimedOut, "");
         }

@@ -6,8 +6,8 @@ use super::{party::Party, tests::id, *};
 use crate::{
     frame,
     limits::{
-        DEFAULT_REST_AFTER, DEFAULT_UNVIABLE_AFTER, KEPT_LINKS, LISTEN_INTERVAL, LONGEST_REST,
-        REST_PATIENCE,
+        DEFAULT_REST_AFTER, DEFAULT_UNVIABLE_AFTER, KEPT_LINKS, LEAVE_TIMEOUT, LISTEN_INTERVAL,
+        LONGEST_REST, REST_PATIENCE,
     },
     trust::Admission,
 };
@@ -221,6 +221,29 @@ fn who_leaves_while_it_wakes_a_link_says_so_on_it() {
     party.carry_out(1, woken[0].clone());
     party.run();
     assert!(party.sessions[&1].attached(peer).is_some());
+}
+
+#[test]
+fn who_leaves_waits_for_a_link_that_it_wakes_whatever_the_window() {
+    let mut party = Party::default();
+    for byte in 1..=COUNT {
+        let reconnect_window = Duration::from_secs(1);
+        party.add(Config { reconnect_window, ..tests::config(byte) }, byte);
+    }
+    everyone_but(1).into_iter().for_each(|byte| party.bring_in(1, byte));
+    party.listen(Duration::from_secs(2));
+    set_activity(&mut party, 1, Activity::Background);
+    party.listen(REST);
+    let resting = (2..=COUNT).find(|&byte| party.sessions[&byte].is_resting(id(1))).unwrap();
+    let left = outputs(&mut party, Input::Command(Command::Leave));
+    // The dial takes longer than the window.
+    party.wait(Duration::from_secs(2));
+    left.into_iter().for_each(|output| party.carry_out(1, output));
+    party.run();
+    party.wait(LEAVE_TIMEOUT);
+    party.run();
+    assert_eq!(party.reasons(1, resting), [DisconnectReason::Local]);
+    assert_eq!(party.reasons(resting, 1), [DisconnectReason::Left]);
 }
 
 #[test]
